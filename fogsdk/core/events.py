@@ -1,0 +1,170 @@
+"""What can happen to a core: everything that a shell may pass to ``handle``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from fogsdk.wire.messages import (
+    Accepted,
+    Ask,
+    Beat,
+    Birth,
+    Cancel,
+    Cancelled,
+    Expired,
+    Failed,
+    Gone,
+    Hop,
+    Malformed,
+    Progress,
+    Refused,
+    Result,
+    Task,
+    TaskInfo,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A connection to a broker stands, first time or again."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """A connection to a broker is lost."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHeard:
+    """A birth, will or beat of ``node`` came over ``link``."""
+
+    link: str
+    node: str
+    message: Birth | Gone | Beat
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sender wants something of this node, or (``any_node``) of whichever node is first to take it."""
+
+    link: str
+    sender: str
+    message: Task | Cancel | Ask | Malformed
+    as_json: bool = False
+    any_node: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """Word of a task that this core handed out."""
+
+    link: str
+    message: Accepted | Progress | Result | Failed | Refused | Expired | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """The owner of this core wants a task run."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The owner of this core no longer wants a task."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What this node's executor can run has changed: these tasks, and no others."""
+
+    tasks: tuple[TaskInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """This machine's load: used fractions of CPU and memory; ``uplink`` as in a beat."""
+
+    cpu: float
+    memory: float
+    uplink: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take nothing new, finish what runs within ``patience`` milliseconds, hand back the rest, and leave."""
+
+    patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that ``deadline`` named has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """A job returned. ``ran`` is in milliseconds; ``hops`` are there when another site ran it."""
+
+    job: int
+    value: bytes
+    ran: float
+    hops: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobSplit:
+    """A split job returned the arguments of its parts."""
+
+    job: int
+    parts: tuple[bytes, ...]
+    ran: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """The task raised, overran its timeout (TaskTimeout) or outgrew its memory limit (MemoryLimit)."""
+
+    job: int
+    type: str
+    message: str
+    traceback: str
+    ran: float
+    hops: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRefused:
+    """The executor will not run the job."""
+
+    job: int
+    reason: str
+    message: str
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is, from 0.0 to 1.0."""
+
+    job: int
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobLost:
+    """The worker died under a job; that is no answer of the task's own."""
+
+    job: int
+    why: str
+
+
+JobEvent = Union[JobDone, JobSplit, JobFailed, JobRefused, JobProgress, JobLost]
+Event = Union[LinkUp, LinkDown, NodeHeard, Asked, Replied, Submit, Withdraw, Offer, Measured, Drain, Tick, JobEvent]

@@ -1,0 +1,101 @@
+"""One task that a node took on: its states, and how it may pass from one to the next.
+
+    QUEUED --> RUNNING --> DONE          on a worker here
+    QUEUED --> AWAY ----> DONE           with another node, or waiting for one; may come back to QUEUED
+    QUEUED --> SPLITTING --> SHARED --> MERGING --> DONE
+    RUNNING, SPLITTING, MERGING may return to QUEUED or SHARED when their worker dies; every state may go to DONE.
+
+A task is in one state at a time; an illegal step raises, since only a bug of ours can ask for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from fogsdk.wire.messages import Hop, Result, Task, TaskInfo
+
+
+class State(Enum):
+    """Where a task is in its life on this node."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    AWAY = "away"
+    SPLITTING = "splitting"
+    SHARED = "shared"
+    MERGING = "merging"
+    DONE = "done"
+
+
+_STEPS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.AWAY, State.SPLITTING, State.MERGING, State.DONE}),
+    State.RUNNING: frozenset({State.QUEUED, State.DONE}),
+    State.AWAY: frozenset({State.QUEUED, State.DONE}),
+    State.SPLITTING: frozenset({State.QUEUED, State.SHARED, State.DONE}),
+    State.SHARED: frozenset({State.QUEUED, State.DONE}),
+    State.MERGING: frozenset({State.QUEUED, State.DONE}),
+    State.DONE: frozenset(),
+}
+
+PUZZLE_MS = 5.0
+"""Milliseconds that splitting or merging is assumed to take."""
+
+Key = tuple[str, str]
+"""Who asked, and the id that they gave the task: ids of different senders do not meet."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A task on this node. Times are in milliseconds; ``job_kind`` is what a worker is to do with it next."""
+
+    key: Key
+    task: Task
+    info: TaskInfo
+    weight: str
+    arrived: int
+    expires: int | None
+    link: str = ""
+    as_json: bool = False
+    state: State = State.QUEUED
+    why: str = ""
+    job_kind: str = "run"
+    job: int | None = None
+    cost: float = 0.0
+    queued_at: int = 0
+    started: int = 0
+    queued: float = 0.0
+    losses: int = 0
+    lost: tuple[Hop, ...] = ()
+    ledger_id: str = ""
+    announced: bool = False
+    fraction: float = 0.0
+    told_at: int = 0
+    parent: Held | None = None
+    part: int | None = None
+    share: float = 1.0
+    plan: tuple[tuple[str, float], ...] = ()
+    parts: list[Held] = field(default_factory=list)
+    outcomes: dict[int, Result] = field(default_factory=dict)
+    split_ran: float = 0.0
+
+    def to(self, state: State) -> None:
+        """Step to another state. Raises RuntimeError where the table has no such step."""
+        if state not in _STEPS[self.state]:
+            raise RuntimeError(f"task {self.key}: no step from {self.state.value} to {state.value}")
+        self.state = state
+
+    @property
+    def job_cost(self) -> float:
+        """How long the next job is likely to take."""
+        return self.cost if self.job_kind == "run" else PUZZLE_MS
+
+    def bodies(self) -> tuple[bytes, ...]:
+        """What the next job works on."""
+        if self.job_kind == "merge":
+            return tuple(self.outcomes[index].body for index in sorted(self.outcomes))
+        return (self.task.body,)
+
+    def lose(self, node: str, why: str) -> None:
+        """Remember for the trace that ``node`` lost it."""
+        self.lost = (*self.lost, Hop(node, "lost", why, self.part))[-8:]

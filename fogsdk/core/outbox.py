@@ -1,0 +1,83 @@
+"""Messages that leave together: consecutive sends to one topic become one payload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fogsdk.core.commands import Send
+from fogsdk.errors import WireError
+from fogsdk.wire import codec
+from fogsdk.wire.limits import BATCH_LENGTH, MESSAGE_SIZE
+from fogsdk.wire.messages import Failed, Message, Result
+
+_BATCH_BYTES = MESSAGE_SIZE // 2
+_OVERHEAD = 512  # what a message adds to its body, traces aside
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One payload for one topic of one link."""
+
+    link: str
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+class Outbox:
+    """Collects sends until the shell is ready to write, and packs them. The order on each topic is kept."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str, bool, bool], list[Message]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def add(self, send: Send) -> None:
+        """Put one message in."""
+        key = (send.link, send.topic, send.as_json, send.retain)
+        if send.retain:
+            self._groups[key] = [send.message]  # only the last one would stay with the broker
+        else:
+            self._groups.setdefault(key, []).append(send.message)
+
+    def pack(self) -> list[Packet]:
+        """Take everything out, as few packets as the limits allow."""
+        groups, self._groups = self._groups, {}
+        return [
+            Packet(link, topic, _encode(batch, as_json), retain)
+            for (link, topic, as_json, retain), messages in groups.items()
+            for batch in _batches(messages)
+        ]
+
+
+def _batches(messages: list[Message]) -> list[list[Message]]:
+    if len(messages) == 1:
+        return [messages]
+    batches: list[list[Message]] = [[]]
+    size = 0
+    for message in messages:
+        cost = len(getattr(message, "body", b"")) + _OVERHEAD
+        if batches[-1] and (size + cost > _BATCH_BYTES or len(batches[-1]) >= BATCH_LENGTH):
+            batches.append([])
+            size = 0
+        batches[-1].append(message)
+        size += cost
+    return batches
+
+
+def _encode(batch: list[Message], as_json: bool) -> bytes:
+    try:
+        return codec.encode(batch, as_json)
+    except WireError:
+        return codec.encode([_sayable(message) for message in batch], as_json)
+
+
+def _sayable(message: Message) -> Message:
+    """A result that JSON cannot carry becomes a failure that says so."""
+    try:
+        codec.encode([message], as_json=True)
+    except WireError as error:
+        if isinstance(message, Result):
+            return Failed(message.id, "WireError", f"the result cannot be sent as JSON: {error}", hops=message.hops)
+    return message

@@ -1,0 +1,140 @@
+"""How a node keeps itself known: its birth, its heartbeat, and whose heartbeats it listens to."""
+
+from __future__ import annotations
+
+from fogsdk.core.commands import Command, Note, Send, Subscribe, Unsubscribe
+from fogsdk.core.events import Measured, NodeHeard
+from fogsdk.core.identity import Identity
+from fogsdk.core.membership import Directory
+from fogsdk.core.rendezvous import ranked
+from fogsdk.core.runqueue import RunQueue
+from fogsdk.wire import topics
+from fogsdk.wire.messages import Beat, Birth, Gone
+
+NEIGHBOURS = 3
+"""Nodes whose heartbeats a node listens to, and nodes of a site that hear a task for any node."""
+BEAT_EVERY = 250
+"""Milliseconds between two heartbeats."""
+BEAT_TTL = 1000
+"""Milliseconds within which the next heartbeat must come."""
+RENAME_EVERY = 1000
+"""Milliseconds between two changes of incarnation: two nodes of one name must not drive each other on."""
+MOST_CLOUDS = 8
+
+
+class Presence:
+    """The node's own word about itself on every link, and the set of nodes that it watches."""
+
+    def __init__(self, identity: Identity, directory: Directory) -> None:
+        self.incarnation = identity.incarnation
+        self.measured = Measured(0.0, 0.0)
+        self._me = identity
+        self._directory = directory
+        self._next_beat: int | None = None
+        self._seq = 0
+        self._draining = False
+        self._hears_any = False
+        self._left = False
+        self._next_rename = 0
+
+    def deadline(self) -> int | None:
+        """When the next heartbeat is due, None while no link is up."""
+        return self._next_beat
+
+    def birth(self) -> Birth:
+        """What the node says of itself. With no capacity it takes nothing new."""
+        me = self._me
+        capacity = 0 if self._draining else me.workers
+        return Birth(self.incarnation, me.role, capacity, tuple(me.tasks.values()), me.addresses)
+
+    def announce(self, link: str, now: int) -> list[Command]:
+        """Say on a link that the node is there: brokers may have forgotten what they retained."""
+        if self._next_beat is None:
+            self._next_beat = now
+        self._directory.hear(link, self._me.node, self.birth(), now)
+        return [self._send(link, topics.birth(self._me.site, self._me.node), self.birth(), retain=True), *self.rewatch(now)]
+
+    def _send(self, link: str, topic: str, message: Birth | Beat | Gone, retain: bool = False) -> Send:
+        return Send(link, topic, message, retain=retain)
+
+    def announce_everywhere(self, now: int) -> list[Command]:
+        """Say again what the node is: something about it changed, or a broker has it wrong."""
+        return [command for link in self._directory.links for command in self.announce(link, now)]
+
+    def heard_of_myself(self, event: NodeHeard, now: int) -> list[Command]:
+        """A broker may have it wrong: a stale will makes this node gone, or what it retained from an earlier life
+        carries a later incarnation, where the clock went back."""
+        said = event.message.incarnation
+        if self._left or said < self.incarnation:
+            return []
+        if said == self.incarnation:
+            return self.announce_everywhere(now) if isinstance(event.message, Gone) else []
+        if now < self._next_rename:
+            return []
+        self._next_rename = now + RENAME_EVERY
+        self.incarnation = said + 1
+        note = Note("incarnation", f"another life of {self._me.node} was announced; if it is another node, rename one")
+        return [note, *self.announce_everywhere(now)]
+
+    def rewatch(self, now: int) -> list[Command]:
+        """Listen to the right heartbeats, and to tasks for any node if this node is among the first to take them."""
+        site, me = self._me.site, self._me.node
+        linked = [member for member in self._directory.members.values() if member.links]
+        fogs = [member.node for member in linked if member.role != "cloud"]
+        clouds = [member.node for member in linked if member.role == "cloud" and member.node != me]
+        first = ranked(site, fogs)[:NEIGHBOURS]
+        neighbours = ranked(me, [node for node in fogs if node != me])[:NEIGHBOURS]
+        if self._me.role == "cloud":
+            neighbours = []
+        senior = first[: first.index(me)] if me in first else []
+        wanted = dict.fromkeys([*neighbours, *senior, *clouds[:MOST_CLOUDS]])
+        added, dropped = self._directory.watch(list(wanted), now)
+        out: list[Command] = [Subscribe(topics.beat(site, node)) for node in added]
+        out += [Unsubscribe(topics.beat(site, node)) for node in dropped]
+        return out + self._rehear(me in first)
+
+    def _rehear(self, is_first: bool) -> list[Command]:
+        if is_first == self._hears_any:
+            return []
+        self._hears_any = is_first
+        topic = topics.any_task(self._me.site)
+        return [Subscribe(topic) if is_first else Unsubscribe(topic)]
+
+    def first_to_take(self) -> bool:
+        """Whether a task for any node is this one's: no node that is there comes before it in the site's order."""
+        fogs = [m.node for m in self._directory.members.values() if m.role != "cloud" and m.present]
+        first = ranked(self._me.site, fogs)
+        return bool(first) and first[0] == self._me.node
+
+    def tick(self, now: int, queue: RunQueue) -> list[Command]:
+        """Send the heartbeat that is due."""
+        if self._next_beat is None or now < self._next_beat:
+            return []
+        links = self._directory.links
+        self._next_beat = now + BEAT_EVERY if links else None
+        self._seq += 1
+        beat = Beat(
+            self.incarnation,
+            self._seq,
+            BEAT_TTL,
+            running=len(queue.running),
+            queued=len(queue),
+            wait=int(queue.wait(now)),
+            cpu=self.measured.cpu,
+            memory=self.measured.memory,
+            uplink=self.measured.uplink,
+            draining=self._draining,
+        )
+        return [self._send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
+
+    def drain(self, now: int) -> list[Command]:
+        """Say that nothing new is taken from now on."""
+        self._draining = True
+        self._next_beat = now
+        return self.announce_everywhere(now)
+
+    def say_goodbye(self) -> list[Command]:
+        """Say that the node is gone."""
+        self._left = True
+        topic = topics.birth(self._me.site, self._me.node)
+        return [self._send(link, topic, Gone(self.incarnation), retain=True) for link in self._directory.links]

@@ -1,0 +1,50 @@
+"""Which of many things is due next: one timer for each key, in a heap."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+
+class Timers(Generic[K]):
+    """One pending time for each key; setting a key again replaces its time. Times are integers of milliseconds."""
+
+    def __init__(self) -> None:
+        self._due: dict[K, int] = {}
+        self._heap: list[tuple[int, int, K]] = []
+        self._count = 0
+
+    def set(self, key: K, at: int) -> None:
+        """Make ``key`` due at ``at``."""
+        if self._due.get(key) == at:
+            return
+        self._due[key] = at
+        self._count += 1  # breaks ties, so that keys are never compared
+        heapq.heappush(self._heap, (at, self._count, key))
+        if len(self._heap) > 64 + 2 * len(self._due):
+            self._compact()
+
+    def drop(self, key: K) -> None:
+        """Forget ``key``; nothing happens where it is not set."""
+        self._due.pop(key, None)
+
+    def next(self) -> int | None:
+        """When the next key is due, None when there is none."""
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: int) -> list[K]:
+        """Remove and return the keys that are due at ``now``, earliest first."""
+        due = []
+        while (at := self.next()) is not None and at <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._due[key]
+            due.append(key)
+        return due
+
+    def _compact(self) -> None:
+        self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)

@@ -1,0 +1,356 @@
+"""A node's tasks on their way: placed, queued, run here, given away, split into parts and put together again.
+
+Methods return effects: commands for the shell, and pairs ``(held, answer)`` where a task has got its outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fogsdk.core.commands import Command, Start, Stop
+from fogsdk.core.costs import GUESS_MS, Costs
+from fogsdk.core.events import JobDone, JobFailed, JobLost, JobRefused, JobSplit
+from fogsdk.core.held import Held, Key, State
+from fogsdk.core.identity import Identity
+from fogsdk.core.ledger import WAIT_AGAIN, Effect, Ledger, Orphaned
+from fogsdk.core.membership import Directory, Member
+from fogsdk.core.outcomes import Answer
+from fogsdk.core.placement import POLICIES, Candidate, Decision, Question
+from fogsdk.core.presence import Presence
+from fogsdk.core.rendezvous import ranked
+from fogsdk.core.runqueue import RunQueue
+from fogsdk.wire import limits
+from fogsdk.wire.messages import Expired, Failed, Hop, Refused, Result, Task, TaskInfo
+
+MOST_LOSSES = 3
+"""Workers that a task may lose before it counts as the task's own failure."""
+MOST_OTHERS = 8
+"""Nodes that one placement looks at."""
+
+Effects = list[Any]
+
+
+class Work:
+    """Everything between a task's arrival at a node and its outcome."""
+
+    def __init__(self, identity: Identity, directory: Directory, ledger: Ledger, presence: Presence) -> None:
+        self.queue = RunQueue(identity.workers)
+        self.away: dict[str, Held] = {}
+        self._me = identity
+        self._policy = POLICIES[identity.policy]
+        self._directory = directory
+        self._ledger = ledger
+        self._presence = presence
+        self._costs = Costs()
+        self._jobs = 0
+        self._children = 0
+        self._turn = 0
+
+    # ------------------------------------------------------------ what is offered
+
+    def info(self, name: str) -> TaskInfo | None:
+        """How a task is declared here, or else on a node that is known."""
+        own = self._me.tasks.get(name)
+        if own is not None or self._me.role == "cloud":
+            return own
+        return next((m.tasks[name] for m in self._directory.members.values() if name in m.tasks), None)
+
+    def offered(self, name: str) -> str:
+        """The message to one who asked for a task that nobody has."""
+        names = dict.fromkeys(self._me.tasks)
+        for member in self._directory.members.values():
+            names.update(dict.fromkeys(member.tasks))
+        known = ", ".join(sorted(names)[:20]) or "none at all"
+        return f"no node of site {self._me.site} offers {name!r}; there are: {known}"
+
+    def hold(self, key: Key, task: Task, info: TaskInfo, now: int) -> Held:
+        """Make the record of a task that came in."""
+        weight = self._costs.weight(task.name, task.weight or info.weight)
+        expires = None if task.deadline is None else now + task.deadline
+        return Held(key, task, info, weight, now, expires, cost=self._ran(task.name, weight), part=task.part)
+
+    def _ran(self, name: str, weight: str) -> float:
+        mean = self._costs.mean(name)
+        return GUESS_MS[weight] if mean is None else mean
+
+    # ------------------------------------------------------------ placement
+
+    def place(self, held: Held, now: int, barred: frozenset[str] = frozenset()) -> Effects:
+        """Decide where a task goes, and send it on its way. ``barred`` are nodes that just failed it."""
+        decision = self._decide(held, now, barred)
+        held.why = decision.why
+        match decision.where:
+            case "here":
+                return self._run_here(held, now)
+            case "there":
+                return self._give_away(held, decision.node, now)
+            case "share":
+                held.plan, held.job_kind = decision.shares, "split"
+                return self._run_here(held, now)
+            case "refuse":
+                return [(held, Refused(held.task.id, self._me.node, "no-cloud", decision.why))]
+        return self._wait(held, now)
+
+    def _decide(self, held: Held, now: int, barred: frozenset[str]) -> Decision:
+        task, name = held.task, held.task.name
+        if self._me.role == "cloud" and name in self._me.tasks:
+            return Decision("here", "this is the bridge to the cloud")
+        self._turn += 1
+        passed = barred | {*task.via, held.key[0], self._me.node}
+        members = [m for m in self._directory.available(now) if m.node not in passed and name in m.tasks]
+        fogs = [member for member in members if member.role != "cloud"]
+        nearest = ranked(self._me.node, [member.node for member in fogs])[:MOST_OTHERS]
+        others = [self._candidate(self._directory.members[node], held, now) for node in nearest]
+        clouds = [self._candidate(member, held, now) for member in members if member.role == "cloud"]
+        question = Question(
+            name=name,
+            weight=held.weight,
+            me=self._myself(held, now),
+            others=others,
+            clouds=clouds,
+            cloud_known=self._cloud_known(name),
+            splittable=held.info.split and name in self._me.tasks,
+            fallback=held.info.fallback == "fog",
+            part=held.part is not None,
+            left=None if held.expires is None else float(held.expires - now),
+            via=task.via,
+            turn=self._turn,
+        )
+        return self._policy(question)
+
+    def _cloud_known(self, name: str) -> bool:
+        return any(m.role == "cloud" and name in m.tasks for m in self._directory.members.values())
+
+    def _myself(self, held: Held, now: int) -> Candidate:
+        load, queue = self._presence.measured, self.queue
+        return Candidate(
+            self._me.node,
+            workers=self._me.workers,
+            running=len(queue.running),
+            queued=len(queue),
+            wait=queue.wait(now),
+            ran=held.cost,
+            cpu=load.cpu,
+            memory=load.memory,
+            offers=held.task.name in self._me.tasks,
+        )
+
+    def _candidate(self, member: Member, held: Held, now: int) -> Candidate:
+        beat = member.beat
+        learned = member.costs.mean(held.task.name)
+        return Candidate(
+            member.node,
+            workers=member.birth.capacity,
+            running=beat.running if beat else 0,
+            queued=beat.queued if beat else 0,
+            wait=member.queue(now),
+            ran=held.cost if learned is None else learned,
+            travel=member.travel(),
+            cpu=beat.cpu if beat else 0.0,
+            memory=beat.memory if beat else 0.0,
+            uplink=beat is None or beat.uplink is not False,
+        )
+
+    # ------------------------------------------------------------ here
+
+    def _run_here(self, held: Held, now: int) -> Effects:
+        effects: Effects = []
+        if held.state is State.AWAY:
+            effects += self._fetch_back(held, cancel=True)
+            held.to(State.QUEUED)
+        self.queue.push(held, now)
+        return effects
+
+    def fill(self, now: int) -> list[Command]:
+        """Start jobs while there are workers free and tasks waiting."""
+        out: list[Command] = []
+        while (held := self.queue.next()) is not None:
+            self._jobs += 1
+            held.job, held.started = self._jobs, now
+            held.queued += now - held.queued_at
+            held.to({"run": State.RUNNING, "split": State.SPLITTING, "merge": State.MERGING}[held.job_kind])
+            self.queue.running[held.job] = held
+            out.append(self._start(held, held.job, now))
+        return out
+
+    def _start(self, held: Held, job: int, now: int) -> Start:
+        sender, id = held.key
+        return Start(
+            job,
+            held.job_kind,
+            held.task.name,
+            held.bodies(),
+            shares=tuple(share for _, share in held.plan) if held.job_kind == "split" else (),
+            timeout=held.info.timeout or self._me.task_timeout,
+            memory=held.info.memory,
+            sender=sender,
+            id=id,
+            deadline=None if held.expires is None else max(0, held.expires - now),
+            priority=held.task.priority,
+        )
+
+    def job(self, held: Held, event: JobDone | JobSplit | JobFailed | JobRefused | JobLost, now: int) -> Effects:
+        """Take in what became of a task's job."""
+        self.queue.drop(held)
+        match event:
+            case JobDone():
+                return self._ran_here(held, event, now)
+            case JobSplit():
+                return self._hand_out(held, event, now)
+            case JobFailed():
+                hops = self._hops(held, event.ran, now, event.hops)
+                return [(held, Failed(held.task.id, event.type, event.message, event.traceback, hops))]
+            case JobRefused():
+                refused = Refused(held.task.id, self._me.node, event.reason, event.message, event.retry_after)
+                return [(held, refused)]
+            case JobLost():
+                return self._worker_lost(held, event, now)
+
+    def _worker_lost(self, held: Held, event: JobLost, now: int) -> Effects:
+        held.losses += 1
+        held.lose(self._me.node, event.why)
+        if held.losses >= MOST_LOSSES:
+            message = f"{held.losses} workers died with it; the last time: {event.why}"
+            return [(held, Failed(held.task.id, "WorkerDied", message, "", self._hops(held, 0.0, now)))]
+        held.to(State.QUEUED)
+        self.queue.push(held, now)
+        return []
+
+    def _ran_here(self, held: Held, event: JobDone, now: int) -> Effects:
+        if held.job_kind == "run" and not event.hops and (held.part is None or held.parent is not None):
+            self._costs.learn(held.task.name, event.ran / held.share)
+        wait = int(self.queue.wait(now))
+        hops = self._hops(held, event.ran, now, event.hops)
+        return [(held, Result(held.task.id, event.value, hops, wait))]
+
+    def _hops(self, held: Held, ran: float, now: int, further: tuple[Hop, ...] = ()) -> tuple[Hop, ...]:
+        """The trace of a task that ran here, or further on through the executor."""
+        if held.job_kind == "merge":
+            return self.trace(held, now, ran=ran)
+        action = "sent" if further else "ran"
+        took = max(float(now - held.arrived), held.queued + ran)
+        own = Hop(self._me.node, action, held.why, held.part, held.queued, 0.0 if further else ran, took)
+        return (own, *further, *held.lost)[: limits.HOPS]
+
+    # ------------------------------------------------------------ elsewhere
+
+    def _give_away(self, held: Held, node: str, now: int) -> Effects:
+        self._enter(held, now)
+        member = self._directory.members[node]
+        cost = (member.costs.mean(held.task.name) or held.cost) * held.share
+        return list(self._ledger.assign(held.ledger_id, node, now, cost))
+
+    def _wait(self, held: Held, now: int) -> Effects:
+        self._enter(held, now)
+        return list(self._ledger.wait(held.ledger_id, now, now + 2 * WAIT_AGAIN))
+
+    def _enter(self, held: Held, now: int) -> None:
+        if held.state is State.AWAY:
+            return
+        held.to(State.AWAY)
+        self._children += 1
+        held.ledger_id = f"{self._me.incarnation:x}-{self._children:x}"
+        self.away[held.ledger_id] = held
+        left = None if held.expires is None else max(0, held.expires - now)
+        via = (*held.task.via, self._me.node)[-limits.HOPS :]
+        task = replace(held.task, id=held.ledger_id, deadline=left, via=via, part=held.part)
+        self._ledger.add(task, now)
+
+    def _fetch_back(self, held: Held, cancel: bool) -> list[Effect]:
+        self.away.pop(held.ledger_id, None)
+        entry = self._ledger.entries.get(held.ledger_id)
+        if entry is not None:
+            held.lost = (*held.lost, *entry.lost)[-8:]
+        return self._ledger.take_back(held.ledger_id, cancel)
+
+    def orphaned(self, effect: Orphaned, now: int) -> Effects:
+        """The ledger says that a task needs a taker: place it anew."""
+        held = self.away.get(effect.id)
+        if held is None:
+            return list(self._ledger.take_back(effect.id))
+        entry = self._ledger.entries[effect.id]
+        barred = frozenset(node for node, until in entry.avoid.items() if until > now)
+        return self.place(held, now, barred)
+
+    def came_back(self, held: Held, outcome: Result | Failed | Refused | Expired, now: int) -> Answer:
+        """The answer to the sender, from the outcome that another node gave."""
+        self.away.pop(held.ledger_id, None)
+        id = held.task.id
+        if isinstance(outcome, Refused):
+            return replace(outcome, id=id, node=self._me.node)
+        own = Hop(self._me.node, "sent", held.why, held.part, took=float(now - held.arrived))
+        hops = outcome.hops if held.part is not None and held.parent else (own, *outcome.hops, *held.lost)
+        if isinstance(outcome, Result):
+            return Result(id, outcome.body, hops[: limits.HOPS], int(self.queue.wait(now)))
+        return replace(outcome, id=id, hops=hops[: limits.HOPS])
+
+    def release(self, held: Held) -> list[Effect]:
+        """Stop whatever works on a task."""
+        out: list[Any] = []
+        if held.job is not None:
+            out.append(Stop(held.job))
+        self.queue.drop(held)
+        if held.ledger_id in self.away:
+            out += self._fetch_back(held, cancel=True)
+        elif held.ledger_id:
+            out += self._ledger.take_back(held.ledger_id)
+        return out
+
+    # ------------------------------------------------------------ in parts
+
+    def _hand_out(self, held: Held, event: JobSplit, now: int) -> Effects:
+        count = min(len(event.parts), len(held.plan))
+        if count == 0 or len(event.parts) > count:
+            message = f"split returned {len(event.parts)} parts for {len(held.plan)} shares"
+            return [(held, Failed(held.task.id, "TaskDefinitionError", message, "", self._hops(held, 0.0, now)))]
+        held.to(State.SHARED)
+        held.split_ran = event.ran
+        total = sum(share for _, share in held.plan[:count])
+        effects: Effects = []
+        for index, (body, (node, share)) in enumerate(zip(event.parts, held.plan, strict=False)):
+            part = self._part(held, index, body, share / total, now)
+            held.parts.append(part)
+            effects += self._place_part(part, node, now)
+        return effects
+
+    def _part(self, parent: Held, index: int, body: bytes, share: float, now: int) -> Held:
+        task = replace(parent.task, body=body, part=index)
+        cost = parent.cost * share
+        return Held(parent.key, task, parent.info, parent.weight, now, parent.expires, why=parent.why, cost=cost,
+                    parent=parent, part=index, share=share)  # fmt: skip
+
+    def _place_part(self, part: Held, node: str, now: int) -> Effects:
+        if node == self._me.node:
+            return self._run_here(part, now)
+        member = self._directory.members.get(node)
+        if member is not None and member.available(now):
+            return self._give_away(part, node, now)
+        return self.place(part, now)
+
+    def collect(self, parent: Held, part: Held, result: Result, now: int) -> Effects:
+        """Take in one part's result; with the last one, merge."""
+        assert part.part is not None
+        parent.outcomes[part.part] = result
+        self._learn_part(part, result)
+        part.fraction = 1.0
+        if len(parent.outcomes) < len(parent.parts):
+            return []
+        parent.job_kind = "merge"
+        parent.to(State.QUEUED)
+        self.queue.push(parent, now)
+        return []
+
+    def _learn_part(self, part: Held, result: Result) -> None:
+        member = self._directory.members.get(result.hops[0].node) if result.hops else None
+        if part.ledger_id and member is not None:
+            member.costs.learn(part.task.name, result.hops[0].ran / part.share)
+
+    def trace(self, parent: Held, now: int, failed: tuple[Hop, ...] = (), ran: float = 0.0) -> tuple[Hop, ...]:
+        """The trace of a split task: the splitting, every part, the merging."""
+        took = float(now - parent.arrived)
+        me = self._me.node
+        own = Hop(me, "split", parent.why, None, parent.queued, parent.split_ran, took)
+        parts = [hop for index in sorted(parent.outcomes) for hop in parent.outcomes[index].hops]
+        merged = (Hop(me, "merged", "", None, 0.0, ran),) if len(parent.outcomes) == len(parent.parts) else ()
+        return (own, *parts, *failed, *merged, *parent.lost)[: limits.HOPS]

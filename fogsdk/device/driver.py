@@ -1,0 +1,288 @@
+"""The SDK's thread: one connection at a time to the first broker that answers, and the client core behind it.
+
+All reading and writing happens on this thread; other threads pass events in under a lock and wake it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from fogsdk.core.client import Client
+from fogsdk.core.commands import Advanced, Command, Note, Send, Settled, Subscribe
+from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Tick
+from fogsdk.core.outbox import Outbox
+from fogsdk.device.mqtt import MqttConnection
+from fogsdk.device.notes import NoteLog
+from fogsdk.device.url import BrokerUrl, Credentials
+from fogsdk.errors import ConnectionFailed, WireError
+from fogsdk.wire import codec, topics
+from fogsdk.wire.messages import Beat, Birth, Gone, Malformed
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE = 15
+"""Seconds of the MQTT keepalive; the ledger finds a silent node or broker sooner."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+"""Seconds between two rounds over all brokers while none answers: doubled each time, and shortened by chance so that
+devices do not come back all at once."""
+LOGIN_TIMEOUT = 5.0
+HOUSEKEEPING = 1.0
+
+
+def clock() -> int:
+    """Milliseconds of a clock that never goes back."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Driver:
+    """Runs a :class:`Client` core over MQTT.
+
+    ``on_settled`` and ``on_advanced`` are called on the driver's thread with no lock held.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        brokers: Sequence[BrokerUrl],
+        credentials: Credentials,
+        on_settled: Callable[[Settled], None],
+        on_advanced: Callable[[Advanced], None],
+    ) -> None:
+        self.up = threading.Event()
+        self.errors: dict[str, str] = {}
+        self._client = client
+        self._brokers = list(brokers)
+        self._credentials = credentials
+        self._on_settled = on_settled
+        self._on_advanced = on_advanced
+        self._lock = threading.Lock()
+        self._outbox = Outbox()
+        self._subscriptions: dict[str, None] = {}
+        self._news: list[Settled | Advanced] = []
+        self._notes = NoteLog(log)
+        self._connection: MqttConnection | None = None
+        self._refused = ""
+        self._closing = False
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
+        self._wake_w.setblocking(False)
+        self._awake = False
+        self._thread = threading.Thread(target=self._run, name="fogsdk", daemon=True)
+        self._do(client.start())
+
+    # ------------------------------------------------------------ for any thread
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def tell(self, event: Event) -> None:
+        """Pass an event to the core."""
+        with self._lock:
+            self._do(self._client.handle(event, clock()))
+        self._wake()
+
+    def nodes(self) -> dict[str, Birth]:
+        """The nodes that are there, with what they said of themselves."""
+        with self._lock:
+            return {m.node: m.birth for m in self._client.directory.members.values() if m.present}
+
+    def on_this_thread(self) -> bool:
+        """Whether the caller is the driver's own thread."""
+        return threading.current_thread() is self._thread
+
+    def close(self) -> None:
+        """End the connection and the thread; what is not settled stays so."""
+        self._closing = True
+        self._wake()
+        if self._thread.is_alive() and not self.on_this_thread():
+            self._thread.join()
+
+    def _wake(self) -> None:
+        if self._awake or self.on_this_thread():
+            return
+        self._awake = True
+        try:
+            self._wake_w.send(b"\0")
+        except OSError:
+            pass  # the pipe is full, or closed: the thread is awake, or has ended
+
+    # ------------------------------------------------------------ the core's commands
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send():
+                    self._outbox.add(command)
+                case Settled() | Advanced():
+                    self._news.append(command)
+                case Subscribe():
+                    self._subscriptions[command.topic] = None
+                case Note():
+                    self._notes.add(command)
+
+    def _tell_news(self) -> None:
+        with self._lock:
+            news, self._news = self._news, []
+        for each in news:
+            if isinstance(each, Settled):
+                self._on_settled(each)
+            else:
+                self._on_advanced(each)
+
+    # ------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            while not self._closing:
+                for broker in self._brokers:
+                    if self._session(broker):
+                        pause = FIRST_PAUSE
+                        break  # the first broker is the first choice again
+                else:
+                    self._idle(pause * random.uniform(0.5, 1.0))
+                    pause = min(LONGEST_PAUSE, pause * 2)
+        finally:
+            self._wake_r.close()
+            self._wake_w.close()
+
+    def _session(self, broker: BrokerUrl) -> bool:
+        """Stay connected to one broker as long as it lasts. True when its login was accepted at all."""
+        if self._closing:
+            return True
+        link = str(broker)
+        ended: list[str] = []
+        connection = MqttConnection(
+            broker,
+            self._credentials,
+            f"{self._client.me}-{random.randrange(16**6):06x}",
+            keepalive=KEEPALIVE,
+            on_up=lambda: self._link_up(link),
+            on_down=ended.append,
+            on_message=lambda topic, payload: self._message(link, topic, payload),
+            on_want_write=lambda: None,
+        )
+        try:
+            connection.open()
+        except ConnectionFailed as error:
+            self.errors[link] = str(error)
+            return False
+        self._connection = connection
+        try:
+            self._serve(connection, ended)
+        finally:
+            self._connection = None
+            connection.close()
+            was_up = self.up.is_set()
+            self.up.clear()
+        reason = ended[0] if ended else ""
+        if was_up:
+            self.tell(LinkDown(link))
+            if not self._closing:
+                log.info("connection to %s lost: %s", link, reason)
+        else:
+            self.errors[link] = f"{link}: login not accepted: {reason or 'no answer'}"
+        return was_up
+
+    def _serve(self, connection: MqttConnection, ended: list[str]) -> None:
+        login_by = time.monotonic() + LOGIN_TIMEOUT
+        housekeeping = 0.0
+        while not ended and not self._closing:
+            self._step(connection)
+            now = time.monotonic()
+            if now >= housekeeping:
+                connection.housekeep()
+                housekeeping = now + HOUSEKEEPING
+            if not self.up.is_set() and now > login_by:
+                return
+        if self._closing and not ended:
+            self._flush(connection)
+
+    def _step(self, connection: MqttConnection) -> None:
+        """Write what is to be written, wait for something to happen, and take it in."""
+        self._flush(connection)
+        writers = [connection.socket] if connection.wants_write else []
+        readable, writable, _ = select.select([connection.socket, self._wake_r], writers, [], self._timeout())
+        if self._wake_r in readable:
+            self._drain()
+        if connection.socket in readable:
+            connection.readable()
+        if writable:
+            connection.writable()
+        self._tick()
+        self._tell_news()
+
+    def _flush(self, connection: MqttConnection) -> None:
+        with self._lock:
+            packets = self._outbox.pack()
+        link = str(connection.broker)
+        for packet in packets:
+            if packet.link == link:  # what was for a lost connection is sent again by the ledger
+                connection.publish(packet.topic, packet.payload, packet.retain)
+        if connection.wants_write:
+            connection.writable()
+
+    def _timeout(self) -> float:
+        with self._lock:
+            deadline = self._client.deadline()
+        if deadline is None:
+            return HOUSEKEEPING
+        return min(HOUSEKEEPING, max(0.0, (deadline - clock()) / 1000))
+
+    def _tick(self) -> None:
+        with self._lock:
+            deadline = self._client.deadline()
+            now = clock()
+            if deadline is not None and deadline <= now:
+                self._do(self._client.handle(Tick(), now))
+
+    def _drain(self) -> None:
+        self._awake = False
+        try:
+            while self._wake_r.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _idle(self, seconds: float) -> None:
+        """No broker answers: deadlines pass all the same."""
+        until = time.monotonic() + seconds
+        while not self._closing and (left := until - time.monotonic()) > 0:
+            readable, _, _ = select.select([self._wake_r], [], [], min(left, self._timeout()))
+            if readable:
+                self._drain()
+            with self._lock:
+                self._outbox.pack()
+            self._tick()
+            self._tell_news()
+
+    # ------------------------------------------------------------ what comes in
+
+    def _link_up(self, link: str) -> None:
+        assert self._connection is not None
+        log.info("connected to %s", link)
+        self._connection.subscribe(list(self._subscriptions))
+        self.tell(LinkUp(link))
+        self.up.set()
+
+    def _message(self, link: str, topic: str, payload: bytes) -> None:
+        try:
+            at = topics.parse(topic)
+            messages = codec.decode(payload)
+        except WireError as error:
+            self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {error}"))
+            return
+        for message in messages:
+            if isinstance(message, Malformed):
+                self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {message.message}"))
+            elif isinstance(message, (Birth, Gone, Beat)):
+                self.tell(NodeHeard(link, at.node, message))
+            elif at.kind == "reply":
+                self.tell(Replied(link, message))  # type: ignore[arg-type]

@@ -1,0 +1,83 @@
+"""What ``Fog.submit`` returns: a ``concurrent.futures.Future`` that also knows its progress and its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from fogsdk.wire.messages import Hop
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where a task ran and why. All times are in milliseconds.
+
+    ``hops`` are in order; ``total`` is from submitting to the result here; ``queued`` and ``ran`` are sums over the
+    nodes (the parts of a split task run side by side, so their sum can exceed ``total``); ``travelled`` is what the
+    first node did not account for: the way there and back, and the waiting for a node.
+    """
+
+    hops: tuple[Hop, ...]
+    total: float
+
+    @property
+    def queued(self) -> float:
+        return sum(hop.queued for hop in self.hops)
+
+    @property
+    def ran(self) -> float:
+        return sum(hop.ran for hop in self.hops)
+
+    @property
+    def travelled(self) -> float:
+        return max(0.0, self.total - self.hops[0].took) if self.hops else self.total
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that ran it or a part of it, each once."""
+        return list(dict.fromkeys(hop.node for hop in self.hops if hop.action == "ran"))
+
+    def __str__(self) -> str:
+        lines = [_line(hop) for hop in self.hops]
+        return "\n".join([*lines, f"{self.total:.1f} ms in all, {self.travelled:.1f} ms of it on the way"])
+
+
+def _line(hop: Hop) -> str:
+    part = "" if hop.part is None else f" part {hop.part}"
+    times = f" (queued {hop.queued:.1f} ms, ran {hop.ran:.1f} ms)" if hop.queued or hop.ran else ""
+    return f"{hop.node} {hop.action}{part}{times}{': ' + hop.why if hop.why else ''}"
+
+
+class FogFuture(Future[Any]):
+    """The result to come of one task.
+
+    ``id`` is the task's id, ``progress`` how far it is (0.0 to 1.0), ``trace`` its :class:`Trace` once it is settled.
+    """
+
+    def __init__(self, id: str, name: str, withdraw: Callable[[str], None]) -> None:
+        super().__init__()
+        self.id = id
+        self.name = name
+        self.progress = 0.0
+        self.trace: Trace | None = None
+        self._withdraw = withdraw
+        self._watchers: list[Callable[[float], None]] = []
+
+    def cancel(self) -> bool:
+        """Cancel the task, running or not. False when it is settled already."""
+        if not super().cancel():
+            return False
+        self._withdraw(self.id)
+        return True
+
+    def on_progress(self, watcher: Callable[[float], None]) -> None:
+        """Call ``watcher(fraction)``, from the SDK's own thread, whenever the task reports progress."""
+        self._watchers.append(watcher)
+
+    def advance(self, fraction: float) -> None:
+        """Take in progress; called by the SDK."""
+        self.progress = fraction
+        for watcher in self._watchers:
+            watcher(fraction)

@@ -1,0 +1,169 @@
+"""One MQTT connection: paho-mqtt set up as the protocol wants it, and driven from outside.
+
+The owner of the connection's thread or event loop waits for the socket and calls ``readable``, ``writable`` and, once
+a second, ``housekeep``. Nothing here starts a thread, so the SDK and the daemon share it.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+from fogsdk.device.url import BrokerUrl, Credentials
+from fogsdk.errors import ConfigError, ConnectionFailed
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 3.0
+"""Seconds for the TCP and TLS handshakes."""
+
+LAST_WORDS = 1.0
+"""Seconds that closing a connection may take."""
+
+Will = tuple[str, bytes]
+
+
+class MqttConnection:
+    """A connection to one broker: MQTT 3.1.1, clean session, QoS 0, TCP_NODELAY.
+
+    ``on_up`` is called when the broker has accepted the login, ``on_down(reason)`` once when that ends or was refused,
+    ``on_message(topic, payload)`` for each publish that comes.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerUrl,
+        credentials: Credentials,
+        client_id: str,
+        *,
+        keepalive: int,
+        will: Will | None = None,
+        on_up: Callable[[], None],
+        on_down: Callable[[str], None],
+        on_message: Callable[[str, bytes], None],
+        on_want_write: Callable[[], None],
+    ) -> None:
+        self.broker = broker
+        self._on_down = on_down
+        self._down = False
+        self._keepalive = keepalive
+        client = self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311
+        )
+        username = broker.username if broker.username is not None else credentials.username
+        if username is not None:
+            client.username_pw_set(username, broker.password if broker.password is not None else credentials.password)
+        if broker.tls:
+            client.tls_set_context(tls_context(credentials))
+        if will is not None:
+            client.will_set(will[0], will[1], qos=0, retain=True)
+        client.connect_timeout = CONNECT_TIMEOUT
+        client.on_connect = lambda _c, _u, _f, reason, _p: on_up() if not reason.is_failure else self._end(str(reason))
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._end(str(reason))
+        client.on_message = lambda _c, _u, message: on_message(message.topic, message.payload)
+        # With this set, publish() only queues: whoever drives the connection does all the writing.
+        client.on_socket_register_write = lambda _c, _u, _s: on_want_write()
+        client.on_socket_unregister_write = lambda _c, _u, _s: None
+
+    def open(self) -> None:
+        """Connect; blocks up to CONNECT_TIMEOUT and more for a slow name service.
+
+        Raises ConnectionFailed. The login's answer comes later, through ``on_up`` or ``on_down``.
+        """
+        try:
+            self._client.connect(self.broker.host, self.broker.port, keepalive=self._keepalive)
+        except (OSError, ValueError) as error:
+            raise ConnectionFailed(f"{self.broker}: {describe(error)}") from error
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def socket(self) -> Any:
+        """The connected socket; None once it is closed."""
+        return self._client.socket()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether there is something to write."""
+        return self._client.want_write()
+
+    def readable(self) -> None:
+        """The socket has something to read."""
+        self._check(self._client.loop_read())
+        sock = self.socket
+        while sock is not None and hasattr(sock, "pending") and sock.pending():
+            self._check(self._client.loop_read())
+            sock = self.socket
+
+    def writable(self) -> None:
+        """The socket can take more: write until all is out or it is full."""
+        self._check(self._client.loop_write())
+
+    def housekeep(self) -> None:
+        """Keep the connection alive, and notice where it is not; call about once a second."""
+        self._check(self._client.loop_misc())
+
+    def _check(self, code: MQTTErrorCode) -> None:
+        if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
+            self._end(paho.error_string(code))
+
+    def _end(self, reason: str) -> None:
+        if not self._down:
+            self._down = True
+            self._on_down(reason)
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        """Queue a publish at QoS 0."""
+        self._client.publish(topic, payload, qos=0, retain=retain)
+
+    def subscribe(self, topics: list[str]) -> None:
+        """Queue a subscription to some topics."""
+        if topics:
+            self._client.subscribe([(topic, 0) for topic in topics])
+
+    def unsubscribe(self, topic: str) -> None:
+        """Queue the end of a subscription."""
+        self._client.unsubscribe(topic)
+
+    def close(self) -> None:
+        """Write what is queued, say goodbye to the broker, so that no will is sent, and close the socket."""
+        self._down = True
+        self._client.disconnect()
+        until = time.monotonic() + LAST_WORDS
+        while self.socket is not None and time.monotonic() < until:
+            select.select([], [self.socket], [], LAST_WORDS)
+            self._client.loop_write()  # closes the socket once the goodbye is out
+        if self.socket is not None:
+            self.socket.close()
+
+
+def tls_context(credentials: Credentials) -> ssl.SSLContext:
+    """The TLS settings for a login: the system's authorities, or ``ca``. Raises ConfigError for unreadable files."""
+    try:
+        context = ssl.create_default_context(cafile=credentials.ca)
+        if credentials.cert:
+            context.load_cert_chain(credentials.cert, credentials.key)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(file) for file in (credentials.ca, credentials.cert, credentials.key) if file)
+        raise ConfigError(f"cannot load the TLS files {files}: {error}") from error
+    return context
+
+
+def describe(error: BaseException) -> str:
+    """An error of a connection in words for people."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    if isinstance(error, socket.gaierror):
+        return "no such host name"
+    if isinstance(error, TimeoutError):
+        return "no answer (timed out)"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}; pass ca= with the site's authority"
+    return str(error) or type(error).__name__

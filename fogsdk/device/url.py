@@ -1,0 +1,72 @@
+"""Broker URLs: ``mqtt://[user[:password]@]host[:port][/site]``, ``mqtts://`` for TLS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from fogsdk.errors import ConfigError, WireError
+from fogsdk.wire.topics import check_id
+
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+DEFAULT_SITE = "home"
+
+
+@dataclass(frozen=True)
+class BrokerUrl:
+    """One broker, and how to log in to it. ``site`` is empty where the URL names none."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    site: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a login to a broker takes beside its URL: files in PEM form for TLS, and a name and password."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+def parse(url: str) -> BrokerUrl:
+    """Read a broker URL. A bare host name is taken as ``mqtt://``. Raises ConfigError saying what is wrong."""
+    text = url if "://" in url else f"mqtt://{url}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"broker URL {_masked(url)!r}: {error}") from None
+    if parts.scheme not in PORTS:
+        raise ConfigError(f"broker URL {_masked(url)!r}: the scheme must be mqtt or mqtts")
+    if not parts.hostname:
+        raise ConfigError(f"broker URL {_masked(url)!r} names no host; write for example mqtt://192.168.1.9")
+    site = parts.path.strip("/")
+    if site:
+        try:
+            check_id(site, "site")
+        except WireError as error:
+            raise ConfigError(f"broker URL {_masked(url)!r}: {error}") from None
+    return BrokerUrl(
+        parts.hostname,
+        port or PORTS[parts.scheme],
+        tls=parts.scheme == "mqtts",
+        username=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+        site=site,
+    )
+
+
+def _masked(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"***@{tail}" if at and head else url

@@ -1,0 +1,33 @@
+"""What runs a node's jobs: the interface that the worker pool, the Dask engine and the bridge's uplink share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from fogsdk.core.commands import Start
+from fogsdk.core.events import JobEvent, Measured, Offer
+
+Emit = Callable[[JobEvent | Offer | Measured], None]
+
+
+class Executor(Protocol):
+    """Runs jobs and tells, through ``emit`` on the event loop's thread, what becomes of each.
+
+    Each job gets exactly one of JobDone, JobSplit, JobFailed, JobRefused and JobLost, unless it is stopped before.
+    """
+
+    slots: int
+    """Jobs that run at once."""
+
+    async def open(self, emit: Emit) -> None:
+        """Get ready. Raises ConfigError when that cannot be."""
+
+    def start(self, job: Start) -> None:
+        """Begin a job; never blocks."""
+
+    def stop(self, job: int) -> None:
+        """End a job; nothing more is emitted for it."""
+
+    async def close(self) -> None:
+        """End every job and process."""

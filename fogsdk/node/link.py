@@ -1,0 +1,177 @@
+"""A node's connection to one broker, kept up on the event loop for as long as the node wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from fogsdk.device.mqtt import MqttConnection
+from fogsdk.device.url import BrokerUrl, Credentials
+from fogsdk.errors import ConnectionFailed
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE = 2
+"""Seconds of the MQTT keepalive: short, so that the broker tells the site soon when this node's host is gone."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+"""Seconds between two attempts to connect: doubled each time, and shortened by chance."""
+LOGIN_TIMEOUT = 5.0
+HOUSEKEEPING = 0.5
+
+
+class Link:
+    """Connects, and connects again, to one broker.
+
+    ``on_up``, ``on_down`` and ``on_message(topic, payload)`` are called on the event loop; ``will()`` is asked before
+    each attempt for the topic and payload of the will.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerUrl,
+        credentials: Credentials,
+        client_id: str,
+        *,
+        will: Callable[[], tuple[str, bytes]],
+        on_up: Callable[[], None],
+        on_down: Callable[[], None],
+        on_message: Callable[[str, bytes], None],
+    ) -> None:
+        self.name = str(broker)
+        self.up = False
+        self._broker = broker
+        self._credentials = credentials
+        self._client_id = client_id
+        self._will = will
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_message = on_message
+        self._connection: MqttConnection | None = None
+        self._ended: asyncio.Event = asyncio.Event()
+        self._reason = ""
+        self._socket: Any = None
+        self._writing = False
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to connect."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Disconnect for good, without a will."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        """Queue a publish; nothing happens while the link is down."""
+        if self._connection is not None and self.up:
+            self._connection.publish(topic, payload, retain)
+
+    def subscribe(self, topics: list[str]) -> None:
+        """Queue subscriptions; nothing happens while the link is down."""
+        if self._connection is not None and self.up:
+            self._connection.subscribe(topics)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Queue the end of a subscription; nothing happens while the link is down."""
+        if self._connection is not None and self.up:
+            self._connection.unsubscribe(topic)
+
+    def flush(self) -> None:
+        """Write what is queued, as far as the socket takes it; the rest follows when it can."""
+        connection = self._connection
+        if connection is None or self._socket is None:
+            return
+        connection.writable()
+        wants = connection.wants_write and self._socket is not None
+        if wants != self._writing:
+            self._writing = wants
+            loop = asyncio.get_running_loop()
+            if wants:
+                loop.add_writer(self._socket, self.flush)
+            elif self._socket is not None:
+                loop.remove_writer(self._socket)
+
+    # ------------------------------------------------------------ the connection's life
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE
+        failing = False
+        while True:
+            was_up, self._reason = await self._session()
+            if was_up:
+                pause, failing = FIRST_PAUSE, False
+                log.warning("connection to %s lost: %s", self.name, self._reason)
+            elif not failing:
+                failing = True
+                log.warning("cannot connect to %s: %s; trying on", self.name, self._reason)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _session(self) -> tuple[bool, str]:
+        loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        connection = MqttConnection(
+            self._broker,
+            self._credentials,
+            self._client_id,
+            keepalive=KEEPALIVE,
+            will=self._will(),
+            on_up=self._login_accepted,
+            on_down=self._end,
+            on_message=self._on_message,
+            on_want_write=lambda: None,
+        )
+        opening = loop.run_in_executor(None, connection.open)
+        try:
+            await asyncio.shield(opening)
+        except ConnectionFailed as error:
+            return False, str(error)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda _: connection.close())
+            raise
+        self._connection, self._socket = connection, connection.socket
+        loop.add_reader(self._socket, connection.readable)
+        self.flush()
+        try:
+            return await self._serve(connection), self._reason
+        finally:
+            self._connection, self.up = None, False
+            self._forget_socket()
+            await loop.run_in_executor(None, connection.close)
+
+    async def _serve(self, connection: MqttConnection) -> bool:
+        login_by = asyncio.get_running_loop().time() + LOGIN_TIMEOUT
+        while not self._ended.is_set():
+            try:
+                await asyncio.wait_for(self._ended.wait(), HOUSEKEEPING)
+            except asyncio.TimeoutError:
+                connection.housekeep()
+                self.flush()
+            if not self.up and asyncio.get_running_loop().time() > login_by:
+                self._end("the broker did not answer the login")
+        was_up, self.up = self.up, False
+        if was_up:
+            self._on_down()
+        return was_up
+
+    def _login_accepted(self) -> None:
+        log.info("connected to %s", self.name)
+        self.up = True
+        self._on_up()
+
+    def _end(self, reason: str) -> None:
+        self._reason = reason
+        self._forget_socket()  # paho is about to close it
+        self._ended.set()
+
+    def _forget_socket(self) -> None:
+        sock, self._socket, self._writing = self._socket, None, False
+        if sock is not None and sock.fileno() >= 0:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock)
+            loop.remove_writer(sock)

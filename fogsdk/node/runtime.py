@@ -1,0 +1,222 @@
+"""The daemon's shell around the node core: events in from brokers, executor and clock, commands out to them.
+
+Everything runs on one asyncio event loop; there is one timer, armed again after each call of the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from fogsdk.core.commands import Command, Leave, Note, Send, Start, Stop, Subscribe, Unsubscribe
+from fogsdk.core.events import Asked, Drain, Event, LinkDown, LinkUp, Measured, NodeHeard, Replied, Tick
+from fogsdk.core.identity import Identity
+from fogsdk.core.node import Node
+from fogsdk.core.outbox import Outbox
+from fogsdk.device.notes import NoteLog
+from fogsdk.device.url import BrokerUrl, Credentials
+from fogsdk.errors import WireError
+from fogsdk.node.executor import Executor
+from fogsdk.node.link import Link
+from fogsdk.wire import codec, topics
+from fogsdk.wire.messages import Ask, Beat, Birth, Cancel, Gone, Malformed, Message, Task
+
+log = logging.getLogger(__name__)
+
+MEASURE_EVERY = 1.0
+"""Seconds between two readings of this machine's load."""
+
+Measure = Callable[[], Measured]
+
+
+def clock() -> int:
+    """Milliseconds of a clock that never goes back."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Runtime:
+    """A running node. Make it and use it on one event loop."""
+
+    def __init__(self, identity: Identity, executor: Executor, credentials: Credentials, measure: Measure | None = None) -> None:
+        self.identity = identity
+        self.node = Node(identity)
+        self.left = asyncio.Event()
+        self._executor = executor
+        self._credentials = credentials
+        self._measure = measure
+        self._links: dict[str, Link] = {}
+        self._subscriptions: dict[str, None] = {}
+        self._outbox = Outbox()
+        self._notes = NoteLog(log)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._flushing = False
+        self._measuring: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Get the executor ready and begin. Brokers are added with :meth:`add_broker`."""
+        await self._executor.open(self.tell)
+        self._do(self.node.start())
+        self._take_measure()
+
+    async def close(self) -> None:
+        """End everything now: what is held is lost with the node, and its senders are told that it is gone."""
+        self._send_goodbye()
+        for handle in (self._timer, self._measuring):
+            if handle is not None:
+                handle.cancel()
+        await asyncio.gather(*(link.close() for link in self._links.values()))
+        await self._executor.close()
+
+    async def drain(self, patience: float) -> None:
+        """Take nothing new, and wait, ``patience`` seconds at the most, for what runs."""
+        self.tell(Drain(int(patience * 1000)))
+        await self.left.wait()
+
+    def _send_goodbye(self) -> None:
+        if not self.left.is_set():
+            self._do(self.node.presence.say_goodbye())
+        self._flush()
+
+    # ------------------------------------------------------------ brokers
+
+    @property
+    def brokers(self) -> dict[str, bool]:
+        """The brokers of this node, and whether each is connected."""
+        return {name: link.up for name, link in self._links.items()}
+
+    def add_broker(self, broker: BrokerUrl) -> None:
+        """Connect to one more broker, and stay connected."""
+        name = str(broker)
+        if name in self._links:
+            return
+        link = self._links[name] = Link(
+            broker,
+            self._credentials,
+            self.identity.node,
+            will=self._will,
+            on_up=lambda: self._link_up(name),
+            on_down=lambda: self.tell(LinkDown(name)),
+            on_message=lambda topic, payload: self._message(name, topic, payload),
+        )
+        link.open()
+
+    async def remove_broker(self, broker: BrokerUrl) -> None:
+        """Disconnect from a broker for good."""
+        link = self._links.pop(str(broker), None)
+        if link is not None:
+            was_up = link.up
+            await link.close()
+            if was_up:
+                self.tell(LinkDown(str(broker)))
+
+    def _will(self) -> tuple[str, bytes]:
+        return topics.birth(self.identity.site, self.identity.node), codec.encode([self.node.will()])
+
+    def _link_up(self, name: str) -> None:
+        self._links[name].subscribe(list(self._subscriptions))
+        self.tell(LinkUp(name))
+
+    # ------------------------------------------------------------ events in
+
+    def tell(self, event: Event) -> None:
+        """Pass an event to the core and carry out what it says."""
+        try:
+            self._do(self.node.handle(event, clock()))
+        except Exception:
+            log.exception("a bug in the core, on %s", type(event).__name__)
+        self._arm()
+
+    def _message(self, link: str, topic: str, payload: bytes) -> None:
+        try:
+            at = topics.parse(topic)
+        except WireError as error:
+            self._notes.add(Note("malformed", str(error)))
+            return
+        messages: list[Message | Malformed]
+        try:
+            messages = codec.decode(payload)
+        except WireError as error:
+            messages = [codec.malformed(error)]
+        as_json = codec.is_json(payload)
+        for message in messages:
+            event = _event(link, at, message, as_json)
+            if event is None:
+                said = message.message if isinstance(message, Malformed) else f"a {type(message).__name__} has no place there"
+                self._notes.add(Note("malformed", f"on {topic}: {said}"))
+            else:
+                self.tell(event)
+
+    def _take_measure(self) -> None:
+        if self._measure is not None:
+            self.tell(self._measure())
+            self._measuring = asyncio.get_running_loop().call_later(MEASURE_EVERY, self._take_measure)
+
+    def _arm(self) -> None:
+        deadline = self.node.deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        delay = max(0, deadline - clock()) / 1000
+        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        deadline = self.node.deadline()
+        if deadline is not None and deadline <= clock():
+            self.tell(Tick())
+        else:
+            self._arm()
+
+    # ------------------------------------------------------------ commands out
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send():
+                    self._outbox.add(command)
+                case Start():
+                    self._executor.start(command)
+                case Stop():
+                    self._executor.stop(command.job)
+                case Subscribe():
+                    self._subscriptions[command.topic] = None
+                    for link in self._links.values():
+                        link.subscribe([command.topic])
+                case Unsubscribe():
+                    self._subscriptions.pop(command.topic, None)
+                    for link in self._links.values():
+                        link.unsubscribe(command.topic)
+                case Note():
+                    self._notes.add(command)
+                case Leave():
+                    self.left.set()
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        for packet in self._outbox.pack():
+            link = self._links.get(packet.link)
+            if link is not None:
+                link.publish(packet.topic, packet.payload, packet.retain)
+        for link in self._links.values():
+            link.flush()
+
+
+def _event(link: str, at: topics.Topic, message: Message | Malformed, as_json: bool) -> Event | None:
+    """The event that a message on a topic makes, None where it has no place there."""
+    if at.kind in ("task", "any-task") and isinstance(message, (Task, Cancel, Ask, Malformed)):
+        return Asked(link, at.sender, message, as_json, at.kind == "any-task")
+    if at.kind == "birth" and isinstance(message, (Birth, Gone)):
+        return NodeHeard(link, at.node, message)
+    if at.kind == "beat" and isinstance(message, Beat):
+        return NodeHeard(link, at.node, message)
+    if at.kind == "reply" and not isinstance(message, (Task, Cancel, Ask, Malformed, Birth, Gone, Beat)):
+        return Replied(link, message)
+    return None

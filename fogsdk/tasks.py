@@ -1,0 +1,229 @@
+"""What a node can run: the ``@task`` decorator, the registry, and the running of one job inside a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused, TooLarge, WireError
+from fogsdk.wire import limits, values
+
+WEIGHTS = ("auto", "light", "middle", "heavy")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task as its author declared it.
+
+    ``timeout`` is in seconds, ``memory`` in bytes; ``split`` and ``merge`` come together or not at all.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    weight: str = "auto"
+    version: str = "1"
+    timeout: float | None = None
+    memory: int | None = None
+    split: Callable[..., Any] | None = None
+    merge: Callable[..., Any] | None = None
+    fallback: str | None = None
+
+    @property
+    def signature(self) -> str:
+        """The function's signature as text, for people."""
+        return str(inspect.signature(self.function))[: limits.TEXT_LENGTH]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0][: limits.TEXT_LENGTH]
+
+
+registry: dict[str, TaskSpec] = {}
+"""Every task declared in this process, by name."""
+
+_report: ContextVar[Callable[[float], None] | None] = ContextVar("fogsdk_report", default=None)
+
+
+@overload
+def task(function: F, /) -> F: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    weight: str = "auto",
+    version: str = "1",
+    timeout: float | None = None,
+    memory: int | None = None,
+    split: Callable[..., Any] | None = None,
+    merge: Callable[..., Any] | None = None,
+    fallback: str | None = None,
+) -> Callable[[F], F]: ...
+def task(function: Any = None, /, **options: Any) -> Any:
+    """Declare a function as a task that nodes can run; the function itself stays as it is.
+
+    ``weight`` is light, middle, heavy or auto (learned from measured run times). ``timeout`` (seconds) and ``memory``
+    (bytes) bound one run in its worker. ``split(shares, *args, **kwargs)`` returns a list of argument tuples, at most
+    one for each share of the work (``shares`` are fractions that sum to 1), and ``merge(results)`` puts their results
+    together, in order. ``fallback="fog"`` lets a heavy task run in the fog while there is no cloud.
+
+    Raises TaskDefinitionError for options that contradict each other, and for a name that is taken.
+    """
+    if function is None:
+        return lambda decorated: _declare(decorated, options)
+    return _declare(function, options)
+
+
+def _declare(function: F, options: dict[str, Any]) -> F:
+    name = options.pop("name", None) or function.__name__
+    spec = TaskSpec(name=name, function=function, **options)
+    _check(spec)
+    other = registry.get(name)
+    if other is not None and not _same_source(other.function, function):
+        raise TaskDefinitionError(
+            f"two tasks are named {name!r}: {_where(other.function)} and {_where(function)}; "
+            f'give one of them another name with @task(name="...")'
+        )
+    registry[name] = spec
+    return function
+
+
+def _check(spec: TaskSpec) -> None:
+    problem = None
+    if not 0 < len(spec.name) <= limits.NAME_LENGTH or not spec.name.isprintable():
+        problem = f"a name has 1 to {limits.NAME_LENGTH} printable characters"
+    elif spec.weight not in WEIGHTS:
+        problem = f"weight is one of {', '.join(WEIGHTS)}, not {spec.weight!r}"
+    elif (spec.split is None) != (spec.merge is None):
+        problem = "split and merge come together"
+    elif spec.fallback not in (None, "fog"):
+        problem = f'fallback is "fog" or None, not {spec.fallback!r}'
+    elif spec.timeout is not None and not spec.timeout > 0:
+        problem = f"timeout is a number of seconds above 0, not {spec.timeout!r}"
+    elif spec.memory is not None and not spec.memory > 0:
+        problem = f"memory is a number of bytes above 0, not {spec.memory!r}"
+    if problem:
+        raise TaskDefinitionError(f"@task {spec.name!r}: {problem}")
+
+
+def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    # A module that is reloaded, or run as a script and imported too, declares its tasks twice.
+    return _where(one).rpartition(".")[2] == _where(other).rpartition(".")[2] and (
+        inspect.getsourcefile(one) == inspect.getsourcefile(other)
+    )
+
+
+def _where(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', '?')}"
+
+
+def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
+    """Import task modules by name, the working directory included, and return every task declared so far.
+
+    Raises ConfigError when a module cannot be imported.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise ConfigError(f"cannot import the task module {module!r}: {type(error).__name__}: {error}") from error
+    return dict(registry)
+
+
+def progress(fraction: float) -> None:
+    """Tell the caller how far the running task is, from 0.0 to 1.0. Outside a task it does nothing."""
+    report = _report.get()
+    if report is not None:
+        report(min(1.0, max(0.0, float(fraction))))
+
+
+@contextlib.contextmanager
+def reporting(report: Callable[[float], None]) -> Iterator[None]:
+    """Within this context, :func:`progress` calls ``report``."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
+
+
+def perform(kind: str, name: str, bodies: tuple[bytes, ...], shares: tuple[float, ...] = ()) -> Any:
+    """Do one job in this process: what every executor's worker calls.
+
+    ``run`` takes the CBOR of ``[args, kwargs]`` and returns the CBOR of the result; ``split`` takes the same and
+    returns a tuple of them, at most one for each share; ``merge`` takes the CBOR results of the parts and returns the
+    CBOR of the whole.
+
+    Raises TaskRefused for what was never run, and whatever the task raised otherwise.
+    """
+    spec = registry.get(name)
+    if spec is None:
+        raise TaskRefused("unknown-task", f"no task {name!r} here; there are {_some(registry)}")
+    if kind == "merge" and spec.merge is not None:
+        return _encode_result(spec.merge([values.decode(body) for body in bodies]))
+    args, kwargs = _arguments(spec, bodies[0])
+    if kind == "split" and spec.split is not None:
+        return tuple(_encode_part(part) for part in spec.split(list(shares), *args, **kwargs))
+    if kind != "run":
+        raise TaskRefused("bad-arguments", f"task {name!r} declares no split and merge")
+    return _encode_result(spec.function(*args, **kwargs))
+
+
+def _some(names: Iterable[str]) -> str:
+    known = sorted(names)
+    return ", ".join(known[:8]) + (", ..." if len(known) > 8 else "") if known else "none"
+
+
+def _arguments(spec: TaskSpec, body: bytes) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        match values.decode(body):
+            case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
+                inspect.signature(spec.function).bind(*args, **kwargs)
+                return args, kwargs
+    except WireError as error:
+        raise TaskRefused("bad-arguments", f"{spec.name}: the arguments: {error}") from error
+    except TypeError as error:
+        raise TaskRefused("bad-arguments", f"{spec.name}{spec.signature}: {error}") from error
+    raise TaskRefused("bad-arguments", f"{spec.name}: arguments must be [list, map with text keys]")
+
+
+def _encode_part(part: Any) -> bytes:
+    """A part is a tuple of arguments, or ``(args, kwargs)`` when its last two are a tuple and a dict."""
+    match part:
+        case (tuple(args), dict(kwargs)):
+            return values.encode([list(args), kwargs])
+        case tuple(args) | list(args):
+            return values.encode([list(args), {}])
+    raise TaskDefinitionError(f"split must return tuples of arguments, not {type(part).__name__}")
+
+
+def _encode_result(result: Any) -> bytes:
+    body = values.encode(result)
+    if len(body) > limits.BODY_SIZE:
+        raise TooLarge(f"the result has {len(body)} bytes, the limit is {limits.BODY_SIZE}")
+    return body
+
+
+def describe(error: BaseException) -> tuple[str, str, str]:
+    """Return an exception as (type name, message, traceback text), each cut to the wire's limits.
+
+    The traceback begins at the task's own frames and keeps its end, where the cause is.
+    """
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames)
+    text = "".join(lines)[-limits.TRACEBACK_LENGTH :]
+    return type(error).__qualname__[: limits.NAME_LENGTH], str(error)[: limits.TEXT_LENGTH], text

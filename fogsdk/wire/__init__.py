@@ -1,0 +1,1 @@
+"""The shared vocabulary: what crosses the network, and nothing else. Bytes become dataclasses in ``codec`` alone."""

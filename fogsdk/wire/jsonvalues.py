@@ -1,0 +1,91 @@
+"""CBOR values as JSON, for those who speak JSON, after the advice of RFC 8949 section 6.1.
+
+Byte strings become base64url text without padding, typed arrays (RFC 8746) become nested arrays, numbers that are not
+finite become null, other tags lose their number, and map keys become text. No numpy is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import math
+import struct
+from typing import Any
+
+import cbor2
+
+from fogsdk.errors import WireError
+from fogsdk.wire.limits import DEPTH
+
+# RFC 8746 section 2.1: struct's letter for (float, signed, exponent of the length).
+_LETTERS = {
+    (0, 0, 0): "B", (0, 0, 1): "H", (0, 0, 2): "I", (0, 0, 3): "Q",
+    (0, 1, 0): "b", (0, 1, 1): "h", (0, 1, 2): "i", (0, 1, 3): "q",
+    (1, 0, 0): "e", (1, 0, 1): "f", (1, 0, 2): "d",
+}  # fmt: skip
+
+
+def to_json(body: bytes) -> Any:
+    """Decode CBOR into what ``json.dumps`` takes. Raises WireError for what cannot be decoded."""
+    try:
+        return _plain(cbor2.loads(body, max_depth=DEPTH), 0)
+    except WireError:
+        raise
+    except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
+        raise WireError(f"not CBOR: {error}") from error
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if depth > DEPTH:  # shared references (CBOR tag 28) can make a value that contains itself
+        raise WireError(f"nested deeper than {DEPTH}")
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+    if isinstance(value, cbor2.CBORTag):
+        return _tagged(value, depth)
+    if hasattr(value, "items"):
+        return {_key(key): _plain(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each, depth + 1) for each in value]
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    return float(value) if isinstance(value, decimal.Decimal) and value.is_finite() else str(value)
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else str(key)
+
+
+def _tagged(tag: cbor2.CBORTag, depth: int) -> Any:
+    if 64 <= tag.tag <= 87 and isinstance(tag.value, bytes):
+        return [_plain(number, depth) for number in _numbers(tag.tag, tag.value)]
+    if tag.tag == 40 and isinstance(tag.value, list) and len(tag.value) == 2:
+        shape, flat = tag.value[0], _plain(tag.value[1], depth + 1)
+        return _nested(flat, shape) if _fits(flat, shape) else flat
+    return _plain(tag.value, depth + 1)
+
+
+def _numbers(tag: int, data: bytes) -> tuple[Any, ...]:
+    is_float, signed, little, length = tag >> 4 & 1, tag >> 3 & 1, tag >> 2 & 1, tag & 3
+    letter = _LETTERS.get((is_float, 0 if is_float else signed, length))
+    size = struct.calcsize(letter) if letter else 1
+    if letter is None or len(data) % size:
+        raise WireError(f"a typed array (RFC 8746, tag {tag}) of {len(data)} bytes cannot be read")
+    return struct.unpack(f"{'<' if little else '>'}{len(data) // size}{letter}", data)
+
+
+def _fits(flat: Any, shape: Any) -> bool:
+    if not isinstance(flat, list) or not isinstance(shape, list) or not 1 <= len(shape) <= DEPTH:
+        return False
+    return all(type(n) is int and n > 0 for n in shape) and math.prod(shape) == len(flat)
+
+
+def _nested(flat: list[Any], shape: list[int]) -> list[Any]:
+    if len(shape) == 1:
+        return flat
+    step = len(flat) // shape[0]
+    return [_nested(flat[at : at + step], shape[1:]) for at in range(0, len(flat), step)]

@@ -1,0 +1,39 @@
+"""Hard limits of the wire protocol: what is larger is refused before anything acts on it."""
+
+from __future__ import annotations
+
+ID_LENGTH = 64
+"""Characters in a site, node, sender or task id."""
+
+NAME_LENGTH = 128
+"""Characters in a task's name."""
+
+MESSAGE_SIZE = 16 * 1024 * 1024
+"""Bytes in one MQTT payload."""
+
+BODY_SIZE = MESSAGE_SIZE - 64 * 1024
+"""Bytes in one task's arguments or result: what leaves room for the rest of the message."""
+
+BATCH_LENGTH = 1024
+"""Messages in one payload."""
+
+DEPTH = 32
+"""Nesting of arrays and maps in arguments and results."""
+
+TEXT_LENGTH = 4096
+"""Characters in an error message or a reason."""
+
+TRACEBACK_LENGTH = 32 * 1024
+"""Characters in a traceback."""
+
+TASKS = 1024
+"""Tasks that one node announces."""
+
+ADDRESSES = 16
+"""Addresses that one node announces."""
+
+HOPS = 64
+"""Entries in a trace, and nodes in a task's ``via``."""
+
+DURATION = 2**40
+"""Milliseconds in a duration (35 years): keeps sums of durations inside 64 bits."""

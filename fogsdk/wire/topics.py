@@ -1,0 +1,71 @@
+"""MQTT topics: where each message goes, and who a message came from.
+
+The sender is a level of the topic, never a field of the payload, so that a broker's ACL can tie it to a login.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fogsdk.errors import WireError
+from fogsdk.wire.limits import ID_LENGTH
+
+_ID = re.compile(rf"[a-z0-9-]{{1,{ID_LENGTH}}}")
+_ROOT = ("fog", "v1")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A parsed topic: ``kind`` is birth, beat, task, any-task or reply; absent levels are ``""``."""
+
+    kind: str
+    site: str
+    node: str = ""
+    sender: str = ""
+
+
+def check_id(value: object, field: str) -> str:
+    """Return ``value`` if it is an id (``[a-z0-9-]{1,64}``), else raise WireError naming ``field``."""
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise WireError(f"must be 1 to {ID_LENGTH} of a-z, 0-9 and '-', not {str(value)[:80]!r}", field)
+
+
+def birth(site: str, node: str = "+") -> str:
+    """Where a node says that it is there; its will says on the same topic that it is gone."""
+    return f"fog/v1/{site}/node/{node}/birth"
+
+
+def beat(site: str, node: str) -> str:
+    """Where a node's heartbeat goes."""
+    return f"fog/v1/{site}/node/{node}/beat"
+
+
+def task(site: str, node: str, sender: str = "+") -> str:
+    """Where ``sender`` puts tasks for ``node``."""
+    return f"fog/v1/{site}/node/{node}/task/{sender}"
+
+
+def any_task(site: str, sender: str = "+") -> str:
+    """Where ``sender`` puts tasks for whichever node is first to take them."""
+    return f"fog/v1/{site}/task/{sender}"
+
+
+def reply(site: str, sender: str) -> str:
+    """Where a sender hears what became of its tasks."""
+    return f"fog/v1/{site}/reply/{sender}"
+
+
+def parse(topic: str) -> Topic:
+    """Tell what a topic says; raises WireError for a topic that is not of this protocol."""
+    match topic.split("/"):
+        case [fog, version, site, "node", node, ("birth" | "beat") as kind] if (fog, version) == _ROOT:
+            return Topic(kind, check_id(site, "site"), check_id(node, "node"))
+        case [fog, version, site, "node", node, "task", sender] if (fog, version) == _ROOT:
+            return Topic("task", check_id(site, "site"), check_id(node, "node"), check_id(sender, "sender"))
+        case [fog, version, site, "task", sender] if (fog, version) == _ROOT:
+            return Topic("any-task", check_id(site, "site"), sender=check_id(sender, "sender"))
+        case [fog, version, site, "reply", sender] if (fog, version) == _ROOT:
+            return Topic("reply", check_id(site, "site"), sender=check_id(sender, "sender"))
+    raise WireError(f"not a topic of fog/v1: {topic[:120]!r}", "topic")

@@ -1,0 +1,103 @@
+"""Arguments and results as bytes: CBOR (RFC 8949), with numpy arrays as typed arrays (RFC 8746).
+
+The nodes on the way never look inside these bytes; only the two ends do.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import cbor2
+
+from fogsdk.errors import WireError
+from fogsdk.wire.limits import DEPTH
+
+_MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
+
+# RFC 8746 section 2.1: the tag is 0b010_f_s_e_ll: float, signed, little-endian, length.
+_TYPED: dict[int, str] = {
+    64: "u1", 65: ">u2", 66: ">u4", 67: ">u8", 68: "u1", 69: "<u2", 70: "<u4", 71: "<u8",
+    72: "i1", 73: ">i2", 74: ">i4", 75: ">i8", 77: "<i2", 78: "<i4", 79: "<i8",
+    80: ">f2", 81: ">f4", 82: ">f8", 84: "<f2", 85: "<f4", 86: "<f8",
+}  # fmt: skip
+_TAGS = {dtype: tag for tag, dtype in _TYPED.items() if tag != 68}
+
+
+def encode(value: Any) -> bytes:
+    """Encode an argument or a result.
+
+    Takes what CBOR carries (None, bool, int, float, str, bytes, list, tuple, dict, datetime, Decimal, UUID, set ...)
+    and numpy arrays and scalars of bool, integer and float types. Raises WireError for anything else.
+    """
+    try:
+        return cbor2.dumps(value, default=_encode_foreign)
+    except WireError:
+        raise
+    except (cbor2.CBOREncodeError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise WireError(f"cannot be sent: {error}") from error
+
+
+def decode(data: bytes | memoryview) -> Any:
+    """Decode what :func:`encode` made. Raises WireError for bytes that are not that, or are nested too deep."""
+    try:
+        return cbor2.loads(data, tag_hook=_decode_tag, max_depth=DEPTH)
+    except WireError:
+        raise
+    except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
+        raise WireError(f"not CBOR: {error}") from error
+
+
+def _encode_foreign(encoder: Any, value: Any) -> None:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        encoder.encode(value.item())
+    elif numpy is not None and isinstance(value, numpy.ndarray):
+        encoder.encode(_typed_array(numpy, value))
+    else:
+        raise WireError(f"cannot send a {type(value).__module__}.{type(value).__qualname__}: send numbers, text, bytes, lists, "
+                        "dicts or numpy arrays")  # fmt: skip
+
+
+def _typed_array(numpy: Any, array: Any) -> cbor2.CBORTag:
+    if array.dtype == numpy.bool_:
+        array = array.astype(numpy.uint8)  # RFC 8746 has no array of booleans
+    dtype = array.dtype.str.lstrip("|")
+    tag = _TAGS.get(dtype)
+    if tag is None:
+        raise WireError(f"cannot send a numpy array of {array.dtype}: send integers of 8 to 64 or floats of 16 to 64 bits")
+    typed = cbor2.CBORTag(tag, array.tobytes())
+    return typed if array.ndim == 1 else cbor2.CBORTag(_MULTIDIMENSIONAL, [list(array.shape), typed])
+
+
+def _decode_tag(first: Any, second: Any) -> Any:
+    # cbor2 6 calls with (tag, immutable), cbor2 5 with (decoder, tag).
+    tag = first if isinstance(first, cbor2.CBORTag) else second
+    if tag.tag in _TYPED:
+        return _array(tag.tag, tag.value)
+    if tag.tag == _MULTIDIMENSIONAL:
+        return _reshaped(tag.value)
+    return tag
+
+
+def _array(tag: int, data: Any) -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise WireError("holds an array, and numpy is not installed here: install numpy, or send lists") from None
+    if not isinstance(data, bytes):
+        raise WireError("a typed array (RFC 8746) must be a byte string")
+    try:
+        return numpy.frombuffer(data, dtype=_TYPED[tag]).copy()  # a copy is writable, the buffer is not
+    except ValueError as error:
+        raise WireError(f"a typed array (RFC 8746) of the wrong length: {error}") from error
+
+
+def _reshaped(value: Any) -> Any:
+    match value:
+        case [[*shape], array] if hasattr(array, "reshape") and all(type(n) is int and n >= 0 for n in shape):
+            try:
+                return array.reshape(shape)
+            except ValueError as error:
+                raise WireError(f"a multi-dimensional array (RFC 8746) of the wrong shape: {error}") from error
+    raise WireError("a multi-dimensional array (RFC 8746) must be [shape, typed array]")
