@@ -1,0 +1,204 @@
+"""A daemon's life: brokers served and found, the node announced, signals, draining, the end.
+
+``fognode``, ``fogcloud core`` and ``fogcloud bridge`` differ in their executor and in little else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+
+from fogsdk import __version__
+from fogsdk.core.events import Measured
+from fogsdk.core.identity import Identity
+from fogsdk.device.url import Credentials, parse
+from fogsdk.errors import ConnectionFailed
+from fogsdk.node.broker import Broker
+from fogsdk.node.config import NodeSettings
+from fogsdk.node.discovery import Discovery
+from fogsdk.node.executor import Executor
+from fogsdk.node.runtime import Runtime
+from fogsdk.tasks import TaskSpec
+from fogsdk.wire.messages import TaskInfo
+
+log = logging.getLogger(__name__)
+
+LOOK_FOR_BROKERS = 2.0
+"""Seconds to find a broker of the site before this node serves one itself."""
+
+
+def offer(specs: dict[str, TaskSpec]) -> dict[str, TaskInfo]:
+    """Describe tasks as births announce them."""
+    return {
+        spec.name: TaskInfo(
+            spec.name,
+            spec.version,
+            spec.weight,
+            None if spec.timeout is None else int(spec.timeout * 1000),
+            spec.memory,
+            spec.split is not None,
+            spec.fallback,
+            spec.signature,
+            spec.summary,
+        )
+        for spec in specs.values()
+    }
+
+
+def identity(settings: NodeSettings, tasks: dict[str, TaskInfo], slots: int) -> Identity:
+    """What the node is, from its settings."""
+    return Identity(
+        settings.node,
+        settings.site,
+        role=settings.role,
+        incarnation=time.time_ns() // 1_000_000,
+        workers=slots,
+        tasks=tasks,
+        addresses=tuple(settings.advertise),
+        queue_limit=settings.queue_limit,
+        task_timeout=int(settings.task_timeout * 1000),
+        policy=settings.policy,
+    )
+
+
+def measure() -> Measured:
+    """This machine's load now."""
+    import psutil  # a bridge that only forwards has no use for it
+
+    return Measured(psutil.cpu_percent(None) / 100, psutil.virtual_memory().percent / 100)
+
+
+def credentials(settings: NodeSettings) -> Credentials:
+    """The login at the brokers."""
+    files = [None if path is None else str(path) for path in (settings.ca, settings.cert, settings.key)]
+    return Credentials(settings.username, settings.read_password(), *files)
+
+
+class Daemon:
+    """One node from start to end. Make it and use it on one event loop."""
+
+    def __init__(self, settings: NodeSettings, executor: Executor, tasks: dict[str, TaskInfo]) -> None:
+        self.settings = settings
+        self.runtime = Runtime(identity(settings, tasks, executor.slots), executor, credentials(settings), measure)
+        self._broker: Broker | None = None
+        self._found = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._signals = 0
+        self._discovery = Discovery(
+            settings.site,
+            settings.node,
+            role=settings.role,
+            version=__version__,
+            brokers=settings.brokers,
+            interfaces=settings.mdns_interfaces,
+            addresses=settings.advertise,
+            on_broker=self._on_broker,
+        )
+
+    async def serve(self) -> None:
+        """Run until a signal says to end, then drain and leave."""
+        with self._handle_signals():
+            async with self._started():
+                await self._ending.wait()
+                if self._signals < 2:
+                    log.info("leaving: what runs has %g s to finish", self.settings.drain_timeout)
+                    await self._drain()
+
+    async def _drain(self) -> None:
+        again = asyncio.ensure_future(self._second_signal())
+        leaving = asyncio.ensure_future(self.runtime.drain(self.settings.drain_timeout))
+        await asyncio.wait({again, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (again, leaving):
+            task.cancel()
+
+    async def _second_signal(self) -> None:
+        self._ending.clear()
+        await self._ending.wait()
+        log.warning("leaving at once")
+
+    @contextlib.asynccontextmanager
+    async def _started(self) -> AsyncIterator[None]:
+        await self.runtime.open()
+        try:
+            for url in self.settings.brokers:
+                self.runtime.add_broker(parse(url))
+            if self.settings.mdns:
+                await self._discovery.start()
+            await self._serve_broker()
+            log.info("node %s of site %s: %d tasks", self.settings.node, self.settings.site, len(self.runtime.identity.tasks))
+            yield
+        finally:
+            await self.runtime.close()
+            if self.settings.mdns:
+                await self._discovery.close()
+            if self._broker is not None:
+                await self._broker.stop()
+
+    # ------------------------------------------------------------ brokers
+
+    async def _on_broker(self, url: str, added: bool) -> None:
+        broker = parse(url)
+        if added:
+            self.runtime.add_broker(broker)
+            self._found.set()
+        elif not self.runtime.brokers.get(str(broker), False) and url not in self.settings.brokers:
+            await self.runtime.remove_broker(broker)
+
+    async def _serve_broker(self) -> None:
+        settings = self.settings
+        if settings.broker == "none" or (settings.broker == "auto" and await self._one_is_there()):
+            return
+        kind = "auto" if settings.broker == "auto" else settings.broker
+        broker = Broker(
+            settings.host,
+            settings.broker_port,
+            kind=kind,
+            config=settings.broker_config,
+            insecure_lan=settings.insecure_lan,
+            on_death=lambda why: log.error("the broker died and is started again: %s", why),
+        )
+        try:
+            await broker.start()
+        except ConnectionFailed:
+            if settings.broker != "auto":
+                raise
+            log.info("port %d is taken; taking what serves there for the site's broker", settings.broker_port)
+            self.runtime.add_broker(parse(f"mqtt://{settings.host}:{settings.broker_port}"))
+            return
+        self._broker = broker
+        log.info("serving a broker (%s) at %s port %d", broker.kind, settings.host, broker.port)
+        self.runtime.add_broker(parse(broker.url))
+        if settings.mdns:
+            await self._discovery.announce_broker(broker.port, tls=broker.url.startswith("mqtts:"))
+
+    async def _one_is_there(self) -> bool:
+        if self.settings.brokers or self.settings.broker_config:
+            return bool(self.settings.brokers)
+        if not self.settings.mdns:
+            return False
+        try:
+            await asyncio.wait_for(self._found.wait(), LOOK_FOR_BROKERS)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    # ------------------------------------------------------------ signals
+
+    @contextlib.contextmanager
+    def _handle_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[misc]
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        self._ending.set()

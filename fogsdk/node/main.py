@@ -1,0 +1,54 @@
+"""The ``fognode`` command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from fogsdk import tasks
+from fogsdk.errors import FogError
+from fogsdk.node.config import NodeSettings, load
+from fogsdk.node.daemon import Daemon, offer
+from fogsdk.node.pool import Pool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a fog node; returns the exit code: 0 after a signal, 1 when it could not run, 2 for wrong settings."""
+    try:
+        settings = load(NodeSettings, sys.argv[1:] if argv is None else argv, os.environ, "fognode")
+    except FogError as error:
+        print(f"fognode: {error}", file=sys.stderr)
+        return 2
+    start_log(settings.log_level)
+    return run(_serve(settings), "fognode")
+
+
+async def _serve(settings: NodeSettings) -> None:
+    specs = tasks.load(settings.tasks)
+    pool = Pool(settings.tasks, settings.workers, memory=settings.memory_limit)
+    await Daemon(settings, pool, offer(specs)).serve()
+
+
+def start_log(level: str) -> None:
+    """Send the log to stderr, one line an entry."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for chatty in ("zeroconf", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def run(serving: Coroutine[Any, Any, None], prog: str) -> int:
+    """Run a daemon to its end; returns the exit code."""
+    try:
+        asyncio.run(serving)
+    except FogError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
