@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import os
@@ -38,10 +39,15 @@ class TaskSpec:
     merge: Callable[..., Any] | None = None
     fallback: str | None = None
 
+    @functools.cached_property
+    def parameters(self) -> inspect.Signature:
+        """The function's parameters."""
+        return inspect.signature(self.function)
+
     @property
     def signature(self) -> str:
         """The function's signature as text, for people."""
-        return str(inspect.signature(self.function))[: limits.TEXT_LENGTH]
+        return str(self.parameters)[: limits.TEXT_LENGTH]
 
     @property
     def summary(self) -> str:
@@ -190,7 +196,7 @@ def _arguments(spec: TaskSpec, body: bytes) -> tuple[list[Any], dict[str, Any]]:
     try:
         match values.decode(body):
             case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
-                inspect.signature(spec.function).bind(*args, **kwargs)
+                spec.parameters.bind(*args, **kwargs)
                 return args, kwargs
     except WireError as error:
         raise TaskRefused("bad-arguments", f"{spec.name}: the arguments: {error}") from error
@@ -219,11 +225,19 @@ def _encode_result(result: Any) -> bytes:
 def describe(error: BaseException) -> tuple[str, str, str]:
     """Return an exception as (type name, message, traceback text), each cut to the wire's limits.
 
-    The traceback begins at the task's own frames and keeps its end, where the cause is.
+    The traceback begins at the task's own frames and keeps its end, where the cause is. Never raises: an exception
+    whose own ``__str__`` raises is described too.
     """
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
-        frames = frames.tb_next
+    frames = first = error.__traceback__
+    while first is not None:
+        if first.tb_frame.f_globals.get("__name__") == __name__:
+            frames = first.tb_next or frames  # the last frame of this module is the one that called the task
+        first = first.tb_next
     lines = traceback.format_exception(type(error), error, frames)
-    text = "".join(lines)[-limits.TRACEBACK_LENGTH :]
-    return type(error).__qualname__[: limits.NAME_LENGTH], str(error)[: limits.TEXT_LENGTH], text
+    try:
+        message = str(error)
+    except Exception as second:
+        message = f"<its message cannot be shown: {type(second).__name__}>"
+    texts = type(error).__qualname__[: limits.NAME_LENGTH], message[: limits.TEXT_LENGTH], "".join(lines)
+    name, message, text = (each.encode("utf-8", "backslashreplace").decode() for each in texts)  # lone surrogates
+    return name, message[: limits.TEXT_LENGTH], text[-limits.TRACEBACK_LENGTH :]

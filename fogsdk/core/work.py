@@ -111,7 +111,7 @@ class Work:
             clouds=clouds,
             cloud_known=self._cloud_known(name),
             splittable=held.info.split and name in self._me.tasks,
-            fallback=held.info.fallback == "fog",
+            fallback=held.info.fallback == "fog" or self._me.role == "core",
             part=held.part is not None,
             left=None if held.expires is None else float(held.expires - now),
             via=task.via,

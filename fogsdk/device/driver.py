@@ -208,11 +208,14 @@ class Driver:
     def _step(self, connection: MqttConnection) -> None:
         """Write what is to be written, wait for something to happen, and take it in."""
         self._flush(connection)
-        writers = [connection.socket] if connection.wants_write else []
-        readable, writable, _ = select.select([connection.socket, self._wake_r], writers, [], self._timeout())
+        sock = connection.socket
+        if sock is None:
+            return  # the writing found it broken
+        writers = [sock] if connection.wants_write else []
+        readable, writable, _ = select.select([sock, self._wake_r], writers, [], self._timeout())
         if self._wake_r in readable:
             self._drain()
-        if connection.socket in readable:
+        if sock in readable:
             connection.readable()
         if writable:
             connection.writable()
@@ -244,12 +247,13 @@ class Driver:
                 self._do(self._client.handle(Tick(), now))
 
     def _drain(self) -> None:
-        self._awake = False
         try:
             while self._wake_r.recv(4096):
                 pass
         except BlockingIOError:
             pass
+        # Not before: the byte of one who wakes this thread meanwhile would be taken too, and no other ever sent.
+        self._awake = False
 
     def _idle(self, seconds: float) -> None:
         """No broker answers: deadlines pass all the same."""

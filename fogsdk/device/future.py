@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from fogsdk.wire.messages import Hop
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,4 +83,7 @@ class FogFuture(Future[Any]):
         """Take in progress; called by the SDK."""
         self.progress = fraction
         for watcher in self._watchers:
-            watcher(fraction)
+            try:
+                watcher(fraction)
+            except Exception:
+                log.exception("what watches the progress of %s raised", self.name)

@@ -52,6 +52,7 @@ class MqttConnection:
         on_want_write: Callable[[], None],
     ) -> None:
         self.broker = broker
+        self._on_message = on_message
         self._on_down = on_down
         self._down = False
         self._keepalive = keepalive
@@ -68,7 +69,7 @@ class MqttConnection:
         client.connect_timeout = CONNECT_TIMEOUT
         client.on_connect = lambda _c, _u, _f, reason, _p: on_up() if not reason.is_failure else self._end(str(reason))
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._end(str(reason))
-        client.on_message = lambda _c, _u, message: on_message(message.topic, message.payload)
+        client.on_message = lambda _c, _u, message: self._hear(message.topic, message.payload)
         # With this set, publish() only queues: whoever drives the connection does all the writing.
         client.on_socket_register_write = lambda _c, _u, _s: on_want_write()
         client.on_socket_unregister_write = lambda _c, _u, _s: None
@@ -109,6 +110,12 @@ class MqttConnection:
     def housekeep(self) -> None:
         """Keep the connection alive, and notice where it is not; call about once a second."""
         self._check(self._client.loop_misc())
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        try:
+            self._on_message(topic, payload)
+        except Exception:  # paho would hand out the same message again and again
+            log.exception("a bug, on a message of %d bytes on %s", len(payload), topic)
 
     def _check(self, code: MQTTErrorCode) -> None:
         if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from fogsdk import __version__
 from fogsdk.core.events import Measured
@@ -18,7 +18,7 @@ from fogsdk.core.identity import Identity
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConnectionFailed
 from fogsdk.node.broker import Broker
-from fogsdk.node.config import NodeSettings
+from fogsdk.node.config import NodeSettings, SiteSettings
 from fogsdk.node.discovery import Discovery
 from fogsdk.node.executor import Executor
 from fogsdk.node.runtime import Runtime
@@ -49,8 +49,8 @@ def offer(specs: dict[str, TaskSpec]) -> dict[str, TaskInfo]:
     }
 
 
-def identity(settings: NodeSettings, tasks: dict[str, TaskInfo], slots: int) -> Identity:
-    """What the node is, from its settings."""
+def node_identity(settings: NodeSettings, tasks: dict[str, TaskInfo], slots: int) -> Identity:
+    """What a node with an executor of its own is, from its settings; ``slots`` is how many jobs that runs at once."""
     return Identity(
         settings.node,
         settings.site,
@@ -72,7 +72,7 @@ def measure() -> Measured:
     return Measured(psutil.cpu_percent(None) / 100, psutil.virtual_memory().percent / 100)
 
 
-def credentials(settings: NodeSettings) -> Credentials:
+def credentials(settings: SiteSettings) -> Credentials:
     """The login at the brokers."""
     files = [None if path is None else str(path) for path in (settings.ca, settings.cert, settings.key)]
     return Credentials(settings.username, settings.read_password(), *files)
@@ -81,9 +81,11 @@ def credentials(settings: NodeSettings) -> Credentials:
 class Daemon:
     """One node from start to end. Make it and use it on one event loop."""
 
-    def __init__(self, settings: NodeSettings, executor: Executor, tasks: dict[str, TaskInfo]) -> None:
+    def __init__(
+        self, settings: SiteSettings, identity: Identity, executor: Executor, measure: Callable[[], Measured] = measure
+    ) -> None:
         self.settings = settings
-        self.runtime = Runtime(identity(settings, tasks, executor.slots), executor, credentials(settings), measure)
+        self.runtime = Runtime(identity, executor, credentials(settings), measure)
         self._broker: Broker | None = None
         self._found = asyncio.Event()
         self._ending = asyncio.Event()
@@ -91,7 +93,7 @@ class Daemon:
         self._discovery = Discovery(
             settings.site,
             settings.node,
-            role=settings.role,
+            role=identity.role,
             version=__version__,
             brokers=settings.brokers,
             interfaces=settings.mdns_interfaces,
@@ -173,7 +175,7 @@ class Daemon:
         log.info("serving a broker (%s) at %s port %d", broker.kind, settings.host, broker.port)
         self.runtime.add_broker(parse(broker.url))
         if settings.mdns:
-            await self._discovery.announce_broker(broker.port, tls=broker.url.startswith("mqtts:"))
+            await self._discovery.announce_broker(broker.port, tls=broker.url.startswith("mqtts:"), host=broker.host)
 
     async def _one_is_there(self) -> bool:
         if self.settings.brokers or self.settings.broker_config:
@@ -189,7 +191,7 @@ class Daemon:
     # ------------------------------------------------------------ signals
 
     @contextlib.contextmanager
-    def _handle_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[misc]
+    def _handle_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)

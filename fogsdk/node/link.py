@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Any
 
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl, Credentials
@@ -52,7 +51,7 @@ class Link:
         self._connection: MqttConnection | None = None
         self._ended: asyncio.Event = asyncio.Event()
         self._reason = ""
-        self._socket: Any = None
+        self._fd: int | None = None
         self._writing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -84,17 +83,16 @@ class Link:
     def flush(self) -> None:
         """Write what is queued, as far as the socket takes it; the rest follows when it can."""
         connection = self._connection
-        if connection is None or self._socket is None:
+        if connection is None or self._fd is None:
             return
         connection.writable()
-        wants = connection.wants_write and self._socket is not None
-        if wants != self._writing:
-            self._writing = wants
-            loop = asyncio.get_running_loop()
-            if wants:
-                loop.add_writer(self._socket, self.flush)
-            elif self._socket is not None:
-                loop.remove_writer(self._socket)
+        if self._fd is None or connection.wants_write == self._writing:
+            return
+        self._writing = connection.wants_write
+        if self._writing:
+            asyncio.get_running_loop().add_writer(self._fd, self.flush)
+        else:
+            asyncio.get_running_loop().remove_writer(self._fd)
 
     # ------------------------------------------------------------ the connection's life
 
@@ -134,8 +132,8 @@ class Link:
         except asyncio.CancelledError:
             opening.add_done_callback(lambda _: connection.close())
             raise
-        self._connection, self._socket = connection, connection.socket
-        loop.add_reader(self._socket, connection.readable)
+        self._connection, self._fd = connection, connection.socket.fileno()
+        loop.add_reader(self._fd, connection.readable)
         self.flush()
         try:
             return await self._serve(connection), self._reason
@@ -170,8 +168,10 @@ class Link:
         self._ended.set()
 
     def _forget_socket(self) -> None:
-        sock, self._socket, self._writing = self._socket, None, False
-        if sock is not None and sock.fileno() >= 0:
+        """Stop listening to the socket; by its number, since paho may have closed it already, and a selector that
+        keeps a closed number would be deaf to the next socket that gets it."""
+        fd, self._fd, self._writing = self._fd, None, False
+        if fd is not None:
             loop = asyncio.get_running_loop()
-            loop.remove_reader(sock)
-            loop.remove_writer(sock)
+            loop.remove_reader(fd)
+            loop.remove_writer(fd)

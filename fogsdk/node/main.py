@@ -12,7 +12,7 @@ from typing import Any
 from fogsdk import tasks
 from fogsdk.errors import FogError
 from fogsdk.node.config import NodeSettings, load
-from fogsdk.node.daemon import Daemon, offer
+from fogsdk.node.daemon import Daemon, node_identity, offer
 from fogsdk.node.pool import Pool
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(settings: NodeSettings) -> None:
     specs = tasks.load(settings.tasks)
     pool = Pool(settings.tasks, settings.workers, memory=settings.memory_limit)
-    await Daemon(settings, pool, offer(specs)).serve()
+    await Daemon(settings, node_identity(settings, offer(specs), pool.slots), pool).serve()
 
 
 def start_log(level: str) -> None:

@@ -1,13 +1,14 @@
 """Bytes to messages and back: the one place where what comes from outside is checked.
 
-A payload is one message, or an array of them (a batch), in CBOR, or in JSON where it begins with ``{`` or ``[``.
-Fields that are unknown are ignored, so that a later version may add some.
+A payload is one message, or an array of them (a batch), in CBOR, or in JSON where it begins with ``{`` or
+``[``. Fields that are unknown are ignored, so that a later version may add some.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import cbor2
 
 from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import limits, messages, values
+from fogsdk.wire.cbor import read_message
 from fogsdk.wire.jsonvalues import to_json
 from fogsdk.wire.messages import Malformed, Message
 from fogsdk.wire.topics import check_id
@@ -22,6 +24,7 @@ from fogsdk.wire.topics import check_id
 Check = Callable[[Any, str], Any]
 
 _OUTER_DEPTH = limits.DEPTH + 4  # a batch, a message, its args
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write these, UTF-8 cannot
 
 
 def is_json(payload: bytes) -> bool:
@@ -36,7 +39,7 @@ def decode(payload: bytes) -> list[Message | Malformed]:
     """
     if len(payload) > limits.MESSAGE_SIZE:
         raise TooLarge(f"{len(payload)} bytes, the limit is {limits.MESSAGE_SIZE}")
-    item = _load_json(payload) if is_json(payload) else _load_cbor(payload)
+    item = _load_json(payload) if is_json(payload) else read_message(payload, _OUTER_DEPTH)
     if isinstance(item, dict):
         return [_message(item)]
     if not isinstance(item, list):
@@ -47,24 +50,29 @@ def decode(payload: bytes) -> list[Message | Malformed]:
 
 
 def encode(batch: Sequence[Message], as_json: bool = False) -> bytes:
-    """Write messages as one payload. Raises WireError for a result whose value JSON cannot carry."""
+    """Write messages as one payload.
+
+    Raises WireError for a value that JSON cannot carry and for text that is not Unicode, and TooLarge for a
+    payload that is over the limit.
+    """
     items = [_fields(message, as_json) for message in batch]
     item = items[0] if len(items) == 1 else items
-    if as_json:
-        return json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    return cbor2.dumps(item)
-
-
-def _load_cbor(payload: bytes) -> Any:
     try:
-        return cbor2.loads(payload, max_depth=_OUTER_DEPTH)
-    except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
-        raise WireError(f"not CBOR: {error}") from error
+        payload = _dump_json(item) if as_json else cbor2.dumps(item)
+    except UnicodeEncodeError as error:
+        raise WireError(f"cannot be sent: {error}") from error
+    if len(payload) > limits.MESSAGE_SIZE:
+        raise TooLarge(f"{len(payload)} bytes, the limit is {limits.MESSAGE_SIZE}")
+    return payload
+
+
+def _dump_json(item: Any) -> bytes:
+    return json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _load_json(payload: bytes) -> Any:
     try:
-        return json.loads(payload, parse_constant=_no_constant)
+        return json.loads(payload.decode(), parse_constant=_no_constant)  # json itself would take UTF-16 too
     except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from error
 
@@ -97,6 +105,8 @@ def _text(length: int, cut: bool = False) -> Check:
             raise WireError("must be text", field)
         if len(value) > length and not cut:
             raise WireError(f"{len(value)} characters, the limit is {length}", field)
+        if _LONE_SURROGATE.search(value):
+            raise WireError("must be Unicode text", field)
         return value[:length]
 
     return check
@@ -194,8 +204,8 @@ _FIELDS: dict[type, dict[str, Check]] = {
     messages.Progress: {"id": check_id, "fraction": _fraction},
     messages.Result: {"id": check_id, "body": _body, "hops": _hops, "wait": _duration},
     messages.Failed: {
-        "id": check_id, "error": _short, "message": _prose, "traceback": _text(limits.TRACEBACK_LENGTH, cut=True),
-        "hops": _hops,
+        "id": check_id, "error": _short, "message": _prose,
+        "traceback": _text(limits.TRACEBACK_LENGTH, cut=True), "hops": _hops,
     },
     messages.Refused: {
         "id": _refused_id, "node": check_id, "reason": check_id, "message": _prose, "retry_after": _duration,
@@ -329,5 +339,9 @@ def _open_body(kind: type, item: dict[str, Any]) -> None:
     opened = to_json(item.pop("body"))
     if kind is messages.Result:
         item["value"] = opened
-    else:
-        item["args"], item["kwargs"] = opened
+        return
+    match opened:
+        case [list(args), dict(kwargs)]:
+            item["args"], item["kwargs"] = args, kwargs
+        case _:
+            raise WireError("must be [args, kwargs]", "body")

@@ -1,7 +1,8 @@
 """CBOR values as JSON, for those who speak JSON, after the advice of RFC 8949 section 6.1.
 
-Byte strings become base64url text without padding, typed arrays (RFC 8746) become nested arrays, numbers that are not
-finite become null, other tags lose their number, and map keys become text. No numpy is needed.
+Byte strings become base64url text without padding, and so do integers of more than 64 bits, a negative
+n as "~" and the bytes of -1 - n. Typed arrays (RFC 8746) become nested arrays, numbers that are not finite
+become null, other tags lose their number, and map keys become text. No numpy is needed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import datetime
 import decimal
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import cbor2
 
 from fogsdk.errors import WireError
+from fogsdk.wire.cbor import read_data
 from fogsdk.wire.limits import DEPTH
 
 # RFC 8746 section 2.1: struct's letter for (float, signed, exponent of the length).
@@ -28,23 +31,24 @@ _LETTERS = {
 
 def to_json(body: bytes) -> Any:
     """Decode CBOR into what ``json.dumps`` takes. Raises WireError for what cannot be decoded."""
+    value = read_data(body, DEPTH)
     try:
-        return _plain(cbor2.loads(body, max_depth=DEPTH), 0)
-    except WireError:
-        raise
-    except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
-        raise WireError(f"not CBOR: {error}") from error
+        return _plain(value, 0)
+    except (ValueError, ArithmeticError) as error:  # a number too long to be written
+        raise WireError(f"not for JSON: {error}") from error
 
 
 def _plain(value: Any, depth: int) -> Any:
-    if depth > DEPTH:  # shared references (CBOR tag 28) can make a value that contains itself
+    if depth > DEPTH:  # with cbor2 5 a value may contain itself
         raise WireError(f"nested deeper than {DEPTH}")
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, str)):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if -(2**64) <= value < 2**64 else _large(value)
+    if isinstance(value, (float, decimal.Decimal)):
+        return float(value) if math.isfinite(float(value)) else None
     if isinstance(value, bytes):
-        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+        return _base64url(value)
     if isinstance(value, cbor2.CBORTag):
         return _tagged(value, depth)
     if hasattr(value, "items"):
@@ -53,7 +57,17 @@ def _plain(value: Any, depth: int) -> Any:
         return [_plain(each, depth + 1) for each in value]
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
-    return float(value) if isinstance(value, decimal.Decimal) and value.is_finite() else str(value)
+    return None if value is cbor2.undefined else str(value)
+
+
+def _large(value: int) -> str:
+    bits = value if value >= 0 else -1 - value
+    text = _base64url(bits.to_bytes((bits.bit_length() + 7) // 8, "big"))
+    return text if value >= 0 else f"~{text}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _key(key: Any) -> str:
@@ -63,7 +77,7 @@ def _key(key: Any) -> str:
 def _tagged(tag: cbor2.CBORTag, depth: int) -> Any:
     if 64 <= tag.tag <= 87 and isinstance(tag.value, bytes):
         return [_plain(number, depth) for number in _numbers(tag.tag, tag.value)]
-    if tag.tag == 40 and isinstance(tag.value, list) and len(tag.value) == 2:
+    if tag.tag == 40 and isinstance(tag.value, (list, tuple)) and len(tag.value) == 2:
         shape, flat = tag.value[0], _plain(tag.value[1], depth + 1)
         return _nested(flat, shape) if _fits(flat, shape) else flat
     return _plain(tag.value, depth + 1)
@@ -79,12 +93,12 @@ def _numbers(tag: int, data: bytes) -> tuple[Any, ...]:
 
 
 def _fits(flat: Any, shape: Any) -> bool:
-    if not isinstance(flat, list) or not isinstance(shape, list) or not 1 <= len(shape) <= DEPTH:
+    if not isinstance(flat, list) or not isinstance(shape, (list, tuple)) or not 1 <= len(shape) <= DEPTH:
         return False
     return all(type(n) is int and n > 0 for n in shape) and math.prod(shape) == len(flat)
 
 
-def _nested(flat: list[Any], shape: list[int]) -> list[Any]:
+def _nested(flat: list[Any], shape: Sequence[int]) -> list[Any]:
     if len(shape) == 1:
         return flat
     step = len(flat) // shape[0]

@@ -11,6 +11,7 @@ from typing import Any
 import cbor2
 
 from fogsdk.errors import WireError
+from fogsdk.wire.cbor import read_data
 from fogsdk.wire.limits import DEPTH
 
 _MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
@@ -27,8 +28,8 @@ _TAGS = {dtype: tag for tag, dtype in _TYPED.items() if tag != 68}
 def encode(value: Any) -> bytes:
     """Encode an argument or a result.
 
-    Takes what CBOR carries (None, bool, int, float, str, bytes, list, tuple, dict, datetime, Decimal, UUID, set ...)
-    and numpy arrays and scalars of bool, integer and float types. Raises WireError for anything else.
+    Takes what CBOR carries (None, bool, int, float, str, bytes, list, tuple, dict, datetime, Decimal, UUID,
+    set ...) and numpy arrays and scalars of bool, integer and float types. Raises WireError for all else.
     """
     try:
         return cbor2.dumps(value, default=_encode_foreign)
@@ -39,24 +40,19 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes | memoryview) -> Any:
-    """Decode what :func:`encode` made. Raises WireError for bytes that are not that, or are nested too deep."""
-    try:
-        return cbor2.loads(data, tag_hook=_decode_tag, max_depth=DEPTH)
-    except WireError:
-        raise
-    except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
-        raise WireError(f"not CBOR: {error}") from error
+    """Decode what :func:`encode` made. Raises WireError for bytes that are not that, or nested too deep."""
+    return read_data(data, DEPTH, _decode_tag)
 
 
 def _encode_foreign(encoder: Any, value: Any) -> None:
     numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.generic):
+    if numpy is not None and isinstance(value, numpy.generic) and not isinstance(value.item(), numpy.generic):
         encoder.encode(value.item())
     elif numpy is not None and isinstance(value, numpy.ndarray):
         encoder.encode(_typed_array(numpy, value))
     else:
-        raise WireError(f"cannot send a {type(value).__module__}.{type(value).__qualname__}: send numbers, text, bytes, lists, "
-                        "dicts or numpy arrays")  # fmt: skip
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise WireError(f"cannot send a {kind}: send numbers, text, bytes, lists, dicts or numpy arrays")
 
 
 def _typed_array(numpy: Any, array: Any) -> cbor2.CBORTag:
@@ -65,7 +61,9 @@ def _typed_array(numpy: Any, array: Any) -> cbor2.CBORTag:
     dtype = array.dtype.str.lstrip("|")
     tag = _TAGS.get(dtype)
     if tag is None:
-        raise WireError(f"cannot send a numpy array of {array.dtype}: send integers of 8 to 64 or floats of 16 to 64 bits")
+        raise WireError(
+            f"cannot send a numpy array of {array.dtype}: send integers of 8 to 64 or floats of 16 to 64 bits"
+        )
     typed = cbor2.CBORTag(tag, array.tobytes())
     return typed if array.ndim == 1 else cbor2.CBORTag(_MULTIDIMENSIONAL, [list(array.shape), typed])
 
@@ -84,7 +82,9 @@ def _array(tag: int, data: Any) -> Any:
     try:
         import numpy
     except ImportError:
-        raise WireError("holds an array, and numpy is not installed here: install numpy, or send lists") from None
+        raise WireError(
+            "holds an array, and numpy is not installed here: install numpy, or send lists"
+        ) from None
     if not isinstance(data, bytes):
         raise WireError("a typed array (RFC 8746) must be a byte string")
     try:
@@ -99,5 +99,7 @@ def _reshaped(value: Any) -> Any:
             try:
                 return array.reshape(shape)
             except ValueError as error:
-                raise WireError(f"a multi-dimensional array (RFC 8746) of the wrong shape: {error}") from error
+                raise WireError(
+                    f"a multi-dimensional array (RFC 8746) of the wrong shape: {error}"
+                ) from error
     raise WireError("a multi-dimensional array (RFC 8746) must be [shape, typed array]")

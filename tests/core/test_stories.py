@@ -182,6 +182,14 @@ def test_heavy_without_any_cloud_and_without_fallback_is_refused() -> None:
     assert refused.reason == "no-cloud"
 
 
+def test_a_core_sites_node_runs_heavy_tasks_itself() -> None:
+    world = World(seed=1)
+    world.add_node("core", role="core", tasks={"big": TaskInfo("big", weight="heavy")})
+    world.add_client("dev")
+    world.submit("dev", "t1", "big")
+    assert isinstance(outcome(world, "t1"), Result)
+
+
 def test_heavy_without_fallback_waits_for_the_bridge_to_come_back() -> None:
     tasks = {"big": TaskInfo("big", weight="heavy")}
     world = World(seed=1)

@@ -1,0 +1,118 @@
+"""The ``fogcloud`` command: the bridge from a fog site to a core site, and the core site's own nodes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from fogsdk import tasks
+from fogsdk.cloud.settings import BridgeSettings, CoreSettings
+from fogsdk.core.events import Measured
+from fogsdk.core.identity import Identity
+from fogsdk.device.url import Credentials, parse
+from fogsdk.errors import ConfigError, FogError
+from fogsdk.node.config import load
+from fogsdk.node.daemon import Daemon, measure, node_identity, offer
+from fogsdk.node.executor import Executor
+from fogsdk.node.main import run, start_log
+
+USAGE = """\
+usage: fogcloud bridge|core [options]
+
+  fogcloud bridge   at the fog site: takes its heavy tasks to a core site, and keeps them on disk until they are done
+  fogcloud core     at the core site: a node that runs tasks on a Dask cluster
+
+`fogcloud bridge --help` and `fogcloud core --help` tell the options of each.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a bridge or a core site's node; exit codes as for ``fognode``."""
+    command, *rest = list(sys.argv[1:] if argv is None else argv) or [""]
+    if command in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    try:
+        if command == "bridge":
+            bridge = load(BridgeSettings, rest, os.environ, "fogcloud bridge")
+            start_log(bridge.log_level)
+            return run(_serve_bridge(bridge), "fogcloud bridge")
+        if command == "core":
+            core = load(CoreSettings, rest, os.environ, "fogcloud core")
+            start_log(core.log_level)
+            return run(_serve_core(core), "fogcloud core")
+    except FogError as error:
+        print(f"fogcloud {command}: {error}", file=sys.stderr)
+        return 2
+    print(USAGE if not command else f"fogcloud: no command {command!r}\n{USAGE}", end="", file=sys.stderr)
+    return 2
+
+
+async def _serve_core(settings: CoreSettings) -> None:
+    specs = tasks.load(settings.tasks)
+    engine = _engine(settings)
+    await Daemon(settings, node_identity(settings, offer(specs), engine.slots), engine).serve()
+
+
+def _engine(settings: CoreSettings) -> Executor:
+    if settings.engine == "pool":
+        from fogsdk.node.pool import Pool
+
+        return Pool(settings.tasks, settings.workers, memory=settings.memory_limit)
+    try:
+        from fogsdk.cloud.dask_engine import DaskEngine  # loads Dask, which a bridge has no use for
+    except ImportError as error:
+        raise ConfigError(
+            f"the engine {settings.engine} needs Dask: pip install 'fogsdk[cloud]' ({error})"
+        ) from error
+    return DaskEngine(settings.engine, settings.tasks, settings.workers)
+
+
+async def _serve_bridge(settings: BridgeSettings) -> None:
+    from fogsdk.cloud.spool import Spool
+    from fogsdk.cloud.uplink import Uplink
+
+    spool = Spool(
+        settings.spool, most=settings.spool_limit, most_bytes=settings.spool_bytes, keep=settings.keep
+    )
+    brokers = [parse(url) for url in settings.core]
+    uplink = Uplink(
+        spool, settings.core_site, settings.core_username or settings.node, brokers, _core_login(settings)
+    )
+    identity = Identity(
+        settings.node,
+        settings.site,
+        role="cloud",
+        incarnation=time.time_ns() // 1_000_000,
+        workers=uplink.slots,
+        addresses=tuple(settings.advertise),
+        queue_limit=settings.spool_limit,
+    )
+
+    def measured() -> Measured:
+        load = measure()
+        return Measured(load.cpu, load.memory, uplink.up)
+
+    await Daemon(settings, identity, uplink, measured).serve()
+
+
+def _core_login(settings: BridgeSettings) -> Credentials:
+    password = None
+    if settings.core_password_file is not None:
+        try:
+            password = settings.core_password_file.read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"core_password_file {settings.core_password_file} cannot be read: {error}"
+            ) from error
+    files = [
+        None if path is None else str(path)
+        for path in (settings.core_ca, settings.core_cert, settings.core_key)
+    ]
+    return Credentials(settings.core_username, password, *files)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The demo: terrain analysis over a real elevation model, with a task of every weight."""

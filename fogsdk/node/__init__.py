@@ -1,0 +1,1 @@
+"""The fog node's daemon: the core's shell on asyncio, worker processes, brokers, discovery, configuration."""

@@ -1,0 +1,107 @@
+"""The daemon's side of the fork server: starting it, asking it for workers, hearing how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fogsdk.errors import ConfigError
+from fogsdk.node.pool_link import Link
+from fogsdk.node.worker_forkserver import COMMAND, FORK, KILL, command_line, how_it_ended
+
+_PATIENCE = 5.0  # seconds for the fork server to end on its own
+_STDERR = 2
+
+
+class ForkServer:
+    """The process that has the task modules imported and forks workers.
+
+    ``on_died(number, how)`` is called when a worker has ended; ``on_gone()`` when the fork server itself has
+    ended unasked, and all workers with it.
+    """
+
+    def __init__(
+        self, modules: Sequence[str], on_died: Callable[[int, str], None], on_gone: Callable[[], None]
+    ) -> None:
+        self._modules = modules
+        self._on_died = on_died
+        self._on_gone = on_gone
+        self._up = False
+        self._link: Link | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and return when it has imported the task modules. Raises ConfigError when it cannot."""
+        self._loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._control, theirs = socket.socketpair()
+        self._link = Link(self._control, self._hear, self._ended)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *command_line("forkserver", self._modules),
+                stdin=theirs.fileno(),
+                stdout=_STDERR,  # what tasks print must not get into what the daemon prints
+                start_new_session=True,  # Ctrl-C in the daemon's terminal is for the daemon alone
+            )
+        problem = await self._loaded
+        if problem is not None:
+            how = how_it_ended(await self._process.wait())
+            raise ConfigError(problem or f"importing the task modules ended the process: it {how}")
+
+    def fork(self, number: int, connection: socket.socket) -> None:
+        """Ask for a worker that serves ``connection``; the caller closes its own copy.
+
+        Raises OSError when it takes no orders now.
+        """
+        socket.send_fds(self._control, [COMMAND.pack(FORK, number)], [connection.fileno()])
+
+    def kill(self, number: int) -> None:
+        """Have a worker killed, with every process that it started; ``on_died`` follows."""
+        try:
+            self._control.send(COMMAND.pack(KILL, number))
+        except BlockingIOError:  # it has not read for long: one that hangs is as good as none
+            self._kill()
+        except OSError:  # it is gone, and ``on_gone`` is on its way
+            pass
+
+    async def close(self) -> None:
+        """End it and all workers; when this returns, no process is left."""
+        if self._link is not None:
+            self._link.close()
+        if self._process is None:
+            return
+        if not self._up:
+            self._kill()  # it may be importing modules, for who knows how long
+        try:
+            await asyncio.wait_for(self._process.wait(), _PATIENCE)
+        except asyncio.TimeoutError:
+            self._kill()
+            await self._process.wait()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._process is not None:
+                self._process.kill()
+
+    def _hear(self, fields: list[Any], _bodies: tuple[bytes, ...]) -> None:
+        match fields:
+            case ["died", int(number), str(how)]:
+                self._on_died(number, how)
+            case ["loaded"]:
+                self._up = True
+                self._settle(None)
+            case ["broken", str(problem)]:
+                self._settle(problem)
+
+    def _ended(self) -> None:
+        if self._up:
+            self._up = False
+            self._on_gone()
+        else:
+            self._settle("")
+
+    def _settle(self, problem: str | None) -> None:
+        if not self._loaded.done():
+            self._loaded.set_result(problem)

@@ -1,0 +1,101 @@
+"""The daemon's end of a socket pair: frames in and out on the event loop, which they never block."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+from fogsdk.node.worker_frames import Inbox, pack
+
+_PIECES = 16  # pieces of frames to give to one system call
+
+
+class Link:
+    """Speaks frames over ``connection``, which it owns from here on.
+
+    ``on_frame(fields, bodies)`` is called for each frame. ``on_end()`` is called once, when the other end has
+    closed or has sent what is no frame; not when this end closes.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        on_frame: Callable[[list[Any], tuple[bytes, ...]], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        connection.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._socket = connection
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._inbox = Inbox(connection)
+        self._unsent: deque[memoryview] = deque()
+        self._closed = False
+        self._loop.add_reader(connection, self._read)
+
+    def send(self, fields: Sequence[Any], bodies: Sequence[bytes] = ()) -> None:
+        """Send a frame: what the socket does not take at once follows when it can."""
+        if self._closed:
+            return
+        waiting = bool(self._unsent)
+        self._unsent.extend(map(memoryview, pack(fields, bodies)))
+        if not waiting:
+            self._write()
+            if self._unsent:
+                self._loop.add_writer(self._socket, self._write_on)
+
+    def drain(self) -> None:
+        """Take in all that the other end has sent already."""
+        while self._read():
+            pass
+
+    def close(self) -> None:
+        """Close this end; what is unsent or unread is dropped, and nothing is called any more."""
+        if not self._closed:
+            self._closed = True
+            self._unsent.clear()
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+
+    def _read(self) -> bool:
+        """Take in one chunk; return whether there may be more."""
+        if self._closed:
+            return False
+        try:
+            frames = self._inbox.receive()
+        except BlockingIOError:
+            return False
+        except (ConnectionError, ValueError):
+            frames = None
+        if frames is None:
+            self.close()
+            self._on_end()
+            return False
+        for fields, bodies in frames:
+            if not self._closed:  # by what an earlier frame led to
+                self._on_frame(fields, bodies)
+        return True
+
+    def _write_on(self) -> None:
+        self._write()
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _write(self) -> None:
+        """Send what the socket takes at once, and no more: others want the event loop too."""
+        try:
+            sent = self._socket.sendmsg(list(islice(self._unsent, _PIECES)))
+        except BlockingIOError:
+            return
+        except ConnectionError:  # the other end is gone; reading will find that out, after its last words
+            self._unsent.clear()
+            sent = 0
+        while self._unsent and sent >= len(self._unsent[0]):
+            sent -= len(self._unsent.popleft())
+        if self._unsent:
+            self._unsent[0] = self._unsent[0][sent:]

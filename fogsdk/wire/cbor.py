@@ -1,0 +1,68 @@
+"""Reading CBOR (RFC 8949) that others wrote: in time and memory that its length bounds, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cbor2
+
+from fogsdk.errors import WireError
+
+
+def _refuse(_value: Any, _immutable: bool) -> Any:
+    raise WireError("refers to a part of itself (CBOR tags 25, 28, 29, 256): send it out in full")
+
+
+def _keep(number: int) -> Callable[[Any, bool], Any]:
+    return lambda value, _immutable: cbor2.CBORTag(number, value)
+
+
+# A few bytes that refer to themselves are without end once they are written out again.
+_NO_REFERENCES = dict.fromkeys((25, 28, 29, 256), _refuse)
+# Tags that cbor2 acts upon: it compiles regular expressions, parses mail, and computes powers of ten.
+_TAGS_KEPT = {
+    number: _keep(number)
+    for number in (0, 1, 4, 5, 30, 35, 36, 37, 52, 54, 100, 258, 260, 261, 1004, 43000, 55799)
+}
+# cbor2 5 knows none of these options. It is for devices that have no cbor2 6, and they hear from nodes alone.
+_GUARDED = hasattr(cbor2, "shareable_decoder")
+_DATA: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES} if _GUARDED else {}
+# Keys that are numbers can be chosen so that a map of them takes hours to build.
+_MESSAGE: dict[str, Any] = (
+    {"semantic_decoders": _NO_REFERENCES | _TAGS_KEPT, "strict_hashable_types": True} if _GUARDED else {}
+)
+
+
+def read_message(payload: bytes, depth: int) -> Any:
+    """Decode a message, of which nobody knows who wrote it. Tags stay what they are, but for large integers.
+
+    Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, refer to a part of
+    themselves, or have map keys other than strings.
+    """
+    return _read(payload, {"max_depth": depth, **_MESSAGE})
+
+
+def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any:
+    """Decode arguments or a result, as objects of Python; ``tag_hook`` as in :func:`cbor2.loads`.
+
+    Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, or refer to a part of
+    themselves.
+    """
+    return _read(data, {"max_depth": depth, "tag_hook": tag_hook, **_DATA})
+
+
+def _read(data: bytes | memoryview, options: dict[str, Any]) -> Any:
+    try:
+        return cbor2.loads(data, **options)
+    except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
+        raise _explained(error) from error
+
+
+def _explained(error: BaseException) -> WireError:
+    cause: BaseException | None = error
+    while cause is not None:  # cbor2 6 wraps what a hook raised
+        if isinstance(cause, WireError):
+            return cause
+        cause = cause.__cause__
+    return WireError(f"not CBOR: {error}")

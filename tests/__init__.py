@@ -1,0 +1,1 @@
+"""The tests: one folder for each part of fogsdk, and ``support`` for what they share."""

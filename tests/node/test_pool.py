@@ -1,0 +1,248 @@
+"""The worker pool: the promises of every executor, limits, what tasks may do, and opening."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fogsdk.core.events import JobDone, JobFailed, JobProgress, JobSplit
+from fogsdk.errors import ConfigError
+from fogsdk.node.pool import Pool
+from fogsdk.wire import values
+from tests.node.executor_contract import TASKS, ExecutorContract, alive, at_bench, on_a_loop
+from tests.node.pool_support import family, write_module
+
+MIB = 2**20
+
+
+class TestPool(ExecutorContract):
+    """The pool is an executor."""
+
+    @pytest.fixture
+    def executor(self) -> Pool:
+        return Pool([TASKS], 2)
+
+
+# Limits
+
+
+@on_a_loop
+async def test_a_job_that_grows_past_its_memory_limit_fails_and_its_sibling_does_not() -> None:
+    async with at_bench(Pool([TASKS], 2)) as bench:
+        sibling = bench.start("hang")
+        await bench.begun(sibling)
+        event = await bench.run("hoard", 100_000, memory=64 * MIB)
+        assert isinstance(event, JobFailed)
+        assert event.type == "MemoryLimit"
+        assert "its limit is 64 MiB" in event.message
+        assert await bench.value("hoard", 16, memory=64 * MIB) == 16
+        assert len(bench.about(sibling)) == 1
+
+
+@on_a_loop
+async def test_a_memory_error_under_a_limit_is_reported_as_the_limit() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        event = await bench.run("ask_for_too_much", memory=64 * MIB)
+        assert isinstance(event, JobFailed)
+        assert event.type == "MemoryLimit"
+        assert "64 MiB" in event.message
+        event = await bench.run("ask_for_too_much")
+        assert isinstance(event, JobFailed)
+        assert event.type == "MemoryError"
+
+
+@on_a_loop
+async def test_the_pools_memory_limit_holds_for_jobs_that_set_none() -> None:
+    async with at_bench(Pool([TASKS], 1, memory=64 * MIB)) as bench:
+        event = await bench.run("hoard", 100_000)
+        assert isinstance(event, JobFailed)
+        assert event.type == "MemoryLimit"
+
+
+@on_a_loop
+async def test_a_stopped_job_that_was_still_waiting_never_runs() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        running, waiting = bench.start("hang"), bench.start("increment", 1)
+        await bench.begun(running)
+        bench.executor.stop(waiting)
+        bench.executor.stop(running)
+        assert await bench.value("increment", 2) == 3
+        assert bench.about(waiting) == []
+
+
+# What tasks do
+
+
+@on_a_loop
+async def test_64_mib_go_in_and_out_while_the_event_loop_stays_responsive() -> None:
+    data = os.urandom(MIB) * 64
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        job = bench.start("count_bytes", data, kind="split", shares=(0.5, 0.5))
+        small = 0
+        while not bench.about(job):
+            await asyncio.sleep(0)
+            small += 1
+        event = await bench.outcome(job)
+    assert isinstance(event, JobSplit)
+    halves = [values.decode(part)[0][0] for part in event.parts]
+    assert b"".join(halves) == data
+    assert small > 100
+
+
+@on_a_loop
+async def test_what_tasks_write_goes_to_standard_error_and_leaves_the_protocol_alone(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        await bench.value("write_everywhere")
+        assert await bench.value("read_input") == ""
+    output = capfd.readouterr()
+    assert output.out == ""
+    for text in ("printed\n", "printed to stderr", "written to descriptor 1", "echoed by a program"):
+        assert text in output.err
+
+
+@on_a_loop
+async def test_progress_is_limited_to_some_twenty_a_second() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        began = time.monotonic()
+        job = bench.start("report", [step / 50_000 for step in range(50_001)])
+        await bench.outcome(job)
+        took = time.monotonic() - began
+    reports = [event.fraction for event in bench.about(job) if isinstance(event, JobProgress)]
+    assert reports[-1] == 1.0
+    assert len(reports) <= took * 20 + 2
+
+
+@on_a_loop
+async def test_a_task_that_forks_and_lets_the_child_return_gives_one_result() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        assert await bench.value("fork_and_return") == "parent"
+        assert await bench.value("increment", 1) == 2
+    assert len(bench.events) == 2
+
+
+@on_a_loop
+async def test_a_task_may_use_processes_and_leave_threads_and_programs_behind() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        assert await bench.value("use_processes") == 9
+        await bench.value("leave_thread")
+        program = psutil.Process(await bench.value("leave_program"))
+        assert await bench.value("increment", 1) == 2
+    assert alive([program]) == []
+
+
+@on_a_loop
+async def test_exceptions_of_every_kind_are_the_tasks_failure() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        cancelled = await bench.run("raise_cancelled")
+        surrogate = await bench.run("raise_surrogate")
+    assert isinstance(cancelled, JobFailed)
+    assert cancelled.type == "CancelledError"
+    assert isinstance(surrogate, JobFailed)
+    assert surrogate.message == "caf\\udce9"
+
+
+@on_a_loop
+async def test_every_worker_draws_its_own_random_numbers() -> None:
+    async with at_bench(Pool([TASKS, "numpy.random"], 1)) as bench:
+        draws = []
+        for _ in range(3):
+            draws += await bench.value("draw")
+            await bench.run("die_by", "SIGKILL")
+    assert len(set(draws)) == 6
+
+
+@on_a_loop
+async def test_a_module_that_starts_a_thread_on_import_gets_workers_of_their_own_start(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread holds a lock: a fork would find it held for ever."""
+    monkeypatch.syspath_prepend(tmp_path)
+    write_module(
+        tmp_path,
+        "threaded_tasks",
+        """
+        import threading, time
+        from fogsdk.tasks import task
+        lock = threading.Lock()
+        def hold_most_of_the_time():
+            while True:
+                with lock:
+                    time.sleep(0.01)
+        threading.Thread(target=hold_most_of_the_time, daemon=True).start()
+        @task
+        def take_lock() -> bool:
+            with lock:
+                return True
+        """,
+    )
+    async with at_bench(Pool(["threaded_tasks"], 2)) as bench:
+        for job in [bench.start("take_lock") for _ in range(4)]:
+            assert isinstance(await bench.outcome(job), JobDone)
+
+
+@on_a_loop
+async def test_ctrl_c_does_not_reach_workers() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        job = bench.start("hang")
+        await bench.begun(job)
+        for process in family():
+            process.send_signal(signal.SIGINT)
+            assert os.getsid(process.pid) != os.getsid(0)
+        bench.executor.stop(job)
+        assert await bench.value("increment", 1) == 2
+
+
+# Opening
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_library", "cannot import the task module 'broken_tasks': ModuleNotFoundError"),
+        ("def f(:", "SyntaxError"),
+        ("import sys; sys.exit(5)", "SystemExit(5)"),
+        ("import os; os._exit(5)", "exited with code 5"),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
+    ],
+)
+@on_a_loop
+async def test_a_task_module_that_cannot_be_imported_is_a_config_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_module(tmp_path, "broken_tasks", source)
+    pool = Pool(["broken_tasks"], 2)
+    with pytest.raises(ConfigError) as caught:
+        await pool.open(print)
+    assert reason in str(caught.value)
+    assert family() == []
+
+
+@on_a_loop
+async def test_open_can_be_cancelled_while_a_module_is_imported(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_module(tmp_path, "endless_tasks", "import threading; threading.Event().wait()")
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(Pool(["endless_tasks"], 1).open(print), 0.3)
+    assert family() == []
+
+
+def test_importing_the_pool_is_light() -> None:
+    """psutil waits for the first memory limit, and nothing else heavy comes along."""
+    code = "import sys, fogsdk.node.pool; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"psutil", "numpy", "multiprocessing", "concurrent.futures.process"} & set(done.stdout.split())
