@@ -67,8 +67,8 @@ class TaskFailed(FogError):
 class TaskRefused(FogError):
     """The task was not run.
 
-    ``reason`` is one of overloaded, unknown-task, bad-arguments, too-large, no-cloud, quarantined, malformed, leaving, unknown-id;
-    ``retry_after`` is in seconds, or None where trying again would not help.
+    ``reason`` is one of overloaded, leaving, unknown-task, unknown-id, bad-arguments, malformed, too-large, no-cloud,
+    quarantined; ``retry_after`` is in seconds, or None where trying again would not help.
     """
 
     def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:

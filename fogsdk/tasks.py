@@ -6,12 +6,12 @@ import contextlib
 import functools
 import importlib
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused, TooLarge, WireError
@@ -138,8 +138,9 @@ def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
 
     Raises ConfigError when a module cannot be imported.
     """
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
     for module in modules:
         try:
             importlib.import_module(module)
@@ -236,7 +237,7 @@ def describe(error: BaseException) -> tuple[str, str, str]:
     lines = traceback.format_exception(type(error), error, frames)
     try:
         message = str(error)
-    except Exception as second:
+    except Exception as second:  # noqa: BLE001 - whatever a task's own exception does
         message = f"<its message cannot be shown: {type(second).__name__}>"
     texts = type(error).__qualname__[: limits.NAME_LENGTH], message[: limits.TEXT_LENGTH], "".join(lines)
     name, message, text = (each.encode("utf-8", "backslashreplace").decode() for each in texts)  # lone surrogates

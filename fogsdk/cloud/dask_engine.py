@@ -57,7 +57,8 @@ class _Job:
     workers: set[str] = field(default_factory=set)
     alone: bool = False
     began: float = 0.0
-    timer: asyncio.TimerHandle | None = None
+    watch: asyncio.Task[None] | None = None
+    greedy: bool = False  # it has outgrown its memory limit: not to be asked to end, but killed
 
     def __lt__(self, other: _Job) -> bool:
         return self.rank < other.rank
@@ -146,8 +147,6 @@ class DaskEngine:
     def _end(self, job: _Job, event: JobEvent | None = None) -> None:
         """Take a job out of ``_jobs`` with its answer, if it has one, and stop it where it still runs."""
         del self._jobs[job.start.job]
-        if job.timer is not None:
-            job.timer.cancel()
         if event is not None:
             self._emit(event)
         if job.runner is not None and job.runner is not asyncio.current_task():
@@ -159,7 +158,7 @@ class DaskEngine:
             self._end(job, await self._answer(job))
         except asyncio.CancelledError:
             if job.worker:
-                await self._clear(job.key, job.worker, job.alone)
+                await self._clear(job, ask=not job.greedy)
 
     async def _answer(self, job: _Job) -> JobEvent:
         """Have Dask run the job until there is an answer, over as many connections as that takes."""
@@ -240,9 +239,7 @@ class DaskEngine:
         if await _ask(client, dask_worker.interrupt, key, _GRACE, workers=[worker]):
             return
         if not alone:
-            log.warning(
-                "a stopped task stays on Dask worker %s, which is spared as it runs others too", worker
-            )
+            log.warning("a stopped task stays on Dask worker %s, which is spared as it runs others too", worker)
         elif not await _ask(client, dask_worker.kill_worker, workers=[worker], nanny=True):
             log.warning("a stopped task may stay on Dask worker %s, which cannot be killed", worker)
 

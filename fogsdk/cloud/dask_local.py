@@ -62,9 +62,7 @@ class LocalCluster:
             await asyncio.wait_for(self._process.communicate(b""), 2 * _STOP)  # closes its standard input
         group = self._process.pid
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(
-                group, signal.SIGKILL
-            )  # where the child was killed, there may be workers that are stuck
+            os.killpg(group, signal.SIGKILL)  # where the child was killed, there may be workers that are stuck
         while _lives(group):  # noqa: ASYNC110  they are no children of ours, so there is nothing to wait on
             await asyncio.sleep(0.01)
 

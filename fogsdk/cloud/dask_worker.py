@@ -21,7 +21,7 @@ from fogsdk import tasks
 from fogsdk.errors import ConfigError, TaskRefused
 
 _PROGRESS_STEP = 0.01  # progress is passed on when it moved by this much: no task makes a flood of events
-_MEMORY_INTERVAL = 0.05  # seconds between two looks at the memory of a job that has a limit
+_LOOK = 0.02  # seconds between two looks at a worker's memory
 _MIB = 2**20
 
 Answer = tuple[Any, ...]
@@ -60,9 +60,9 @@ _lock = threading.Lock()  # while a thread is interrupted it must not go on to s
 def work(order: Order) -> Answer:
     """Do one job in this thread. What goes wrong with it is part of the answer, never an exception."""
     try:
-        run = _runs[order.key] = _Run(threading.get_ident())
+        _runs[order.key] = _Run(threading.get_ident())
         try:
-            return _perform(order, run)
+            return _perform(order)
         finally:
             _leave(order.key)
     except Stopped:
@@ -97,13 +97,27 @@ async def interrupt(key: str, grace: float) -> bool:
     return await asyncio.get_running_loop().run_in_executor(None, run.left.wait, grace)
 
 
-def kill_worker(dask_worker: Any) -> bool:
-    """Kill the worker process of this nanny, which then starts another.
+# These two run in a worker's nanny: a worker whose task keeps the interpreter to itself hears nothing. Dask hands
+# over the nanny because of the parameter's name.
 
-    Runs in the nanny, as a stuck worker hears nothing. Dask hands it over because of the parameter's name.
-    """
+
+def kill_worker(dask_worker: Any) -> bool:
+    """Kill the worker process; its nanny starts another."""
     os.kill(dask_worker.pid, signal.SIGKILL)
     return True
+
+
+async def outgrown(limit: int, seconds: float, dask_worker: Any) -> int:
+    """Watch the worker's resident memory for some seconds; return it as soon as it is above ``limit``, or 0."""
+    import psutil
+
+    process = psutil.Process(dask_worker.pid)
+    end = time.monotonic() + seconds
+    while (size := process.memory_info().rss) <= limit:
+        if time.monotonic() >= end:
+            return 0
+        await asyncio.sleep(_LOOK)
+    return int(size)
 
 
 class _Voice:
@@ -119,7 +133,7 @@ class _Voice:
         """Send an event, sooner or later."""
         self._worker.log_event(self._order.topic, {"op": op, "key": self._order.key, **details})
 
-    def announce(self, op: str) -> None:
+    def announce(self, op: str, **details: Any) -> None:
         """Say where the job is, and come back when the scheduler has heard it.
 
         The task may keep the interpreter to itself from its first moment on. Nothing leaves this process
@@ -127,13 +141,13 @@ class _Voice:
         """
         worker = self._worker
         alone = worker.state.nthreads == 1
-        message = {"op": op, "key": self._order.key, "worker": worker.address, "alone": alone}
+        message = {"op": op, "key": self._order.key, "worker": worker.address, "alone": alone, **details}
         call = worker.scheduler.log_event(topic=self._order.topic, msg=message)
         loop: Any = worker.loop
         asyncio.run_coroutine_threadsafe(call, loop.asyncio_loop).result()
 
 
-def _perform(order: Order, run: _Run) -> Answer:
+def _perform(order: Order) -> Answer:
     voice = _Voice(order)
     if any(module not in sys.modules for module in order.modules):
         voice.announce("taken")  # an import may get stuck too
@@ -141,9 +155,7 @@ def _perform(order: Order, run: _Run) -> Answer:
         tasks.load(order.modules)
     except ConfigError as error:
         return ("refused", "unknown-task", f"a worker of the core site: {error}", None)
-    voice.announce("running")
-    if order.memory is not None:
-        threading.Thread(target=_watch_memory, args=(order.memory, run, voice), daemon=True).start()
+    voice.announce("running", size=0 if order.memory is None else _memory())
     begun = time.perf_counter()
     try:
         with tasks.reporting(_in_steps(lambda fraction: voice.say("progress", fraction=fraction))):
@@ -191,14 +203,7 @@ def _in_steps(report: Callable[[float], None]) -> Callable[[float], None]:
     return step
 
 
-def _watch_memory(limit: int, run: _Run, voice: _Voice) -> None:
-    """Tell the engine, which stops the job, once this process grew by more than ``limit`` bytes."""
+def _memory() -> int:
     import psutil
 
-    process = psutil.Process()
-    before = process.memory_info().rss
-    while not run.left.wait(_MEMORY_INTERVAL):
-        growth = process.memory_info().rss - before
-        if growth > limit:
-            voice.say("memory", growth=growth)
-            return
+    return int(psutil.Process().memory_info().rss)

@@ -64,9 +64,7 @@ def _engine(settings: CoreSettings) -> Executor:
     try:
         from fogsdk.cloud.dask_engine import DaskEngine  # loads Dask, which a bridge has no use for
     except ImportError as error:
-        raise ConfigError(
-            f"the engine {settings.engine} needs Dask: pip install 'fogsdk[cloud]' ({error})"
-        ) from error
+        raise ConfigError(f"the engine {settings.engine} needs Dask: pip install 'fogsdk[cloud]' ({error})") from error
     return DaskEngine(settings.engine, settings.tasks, settings.workers)
 
 
@@ -74,13 +72,9 @@ async def _serve_bridge(settings: BridgeSettings) -> None:
     from fogsdk.cloud.spool import Spool
     from fogsdk.cloud.uplink import Uplink
 
-    spool = Spool(
-        settings.spool, most=settings.spool_limit, most_bytes=settings.spool_bytes, keep=settings.keep
-    )
+    spool = Spool(settings.spool, most=settings.spool_limit, most_bytes=settings.spool_bytes, keep=settings.keep)
     brokers = [parse(url) for url in settings.core]
-    uplink = Uplink(
-        spool, settings.core_site, settings.core_username or settings.node, brokers, _core_login(settings)
-    )
+    uplink = Uplink(spool, settings.core_site, settings.core_username or settings.node, brokers, _core_login(settings))
     identity = Identity(
         settings.node,
         settings.site,
@@ -104,13 +98,8 @@ def _core_login(settings: BridgeSettings) -> Credentials:
         try:
             password = settings.core_password_file.read_text(encoding="utf-8").strip("\r\n")
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"core_password_file {settings.core_password_file} cannot be read: {error}"
-            ) from error
-    files = [
-        None if path is None else str(path)
-        for path in (settings.core_ca, settings.core_cert, settings.core_key)
-    ]
+            raise ConfigError(f"core_password_file {settings.core_password_file} cannot be read: {error}") from error
+    files = [None if path is None else str(path) for path in (settings.core_ca, settings.core_cert, settings.core_key)]
     return Credentials(settings.core_username, password, *files)
 
 

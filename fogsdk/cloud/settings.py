@@ -33,9 +33,7 @@ class CoreSettings(NodeSettings):
           without Dask
     """
 
-    engine: str = setting(
-        "dask-local", 'where jobs run: "dask-local", "dask://host:8786" or "pool"', group=_CLOUD
-    )
+    engine: str = setting("dask-local", 'where jobs run: "dask-local", "dask://host:8786" or "pool"', group=_CLOUD)
     node: Id = setting(lambda: _named("core"), "its id, unlike any other's", group="this node")
     site: Id = setting("core", "the core site it belongs to", group="this node")
     role: Id = setting("core", "its role in the site", group="this node")
@@ -64,9 +62,7 @@ class BridgeSettings(SiteSettings):
     core_site: Id = setting("core", "the core site's name", group=_CLOUD)
     core_username: str | None = setting(None, "login at the core site's brokers", group=_CLOUD)
     core_password_file: Path | None = setting(None, "file that holds its password", group=_CLOUD)
-    core_ca: Path | None = setting(
-        None, "certificate (PEM) that those brokers' are signed with", group=_CLOUD
-    )
+    core_ca: Path | None = setting(None, "certificate (PEM) that those brokers' are signed with", group=_CLOUD)
     core_cert: Path | None = setting(None, "certificate (PEM) of this bridge there", group=_CLOUD)
     core_key: Path | None = setting(None, "its private key (PEM)", group=_CLOUD)
     spool: Path = setting(Path("fogcloud-spool.db"), "file that keeps what is not done", group=_SPOOL)

@@ -88,9 +88,7 @@ class Spool:
     it cannot be used: in use already, damaged, or something else than a spool of this version.
     """
 
-    def __init__(
-        self, path: Path, *, most: int = 10_000, most_bytes: int = 2**30, keep: float = 3600.0
-    ) -> None:
+    def __init__(self, path: Path, *, most: int = 10_000, most_bytes: int = 2**30, keep: float = 3600.0) -> None:
         self._path = path
         self._most = most
         self._most_bytes = most_bytes

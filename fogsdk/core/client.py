@@ -70,7 +70,7 @@ class Client:
         if isinstance(reply, Result) and reply.hops and reply.id in self.ledger.entries:
             ran = sum(hop.ran for hop in reply.hops)
             self._costs.learn(self.ledger.entries[reply.id].task.name, ran)
-        return self._effects(self.ledger.hear(event.link, reply, now), now)
+        return self._effects(self.ledger.hear(reply, now), now)
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)
@@ -132,5 +132,7 @@ class Client:
         lonely = not any(member.present for member in self.directory.members.values())
         if not lonely or now - entry.submitted < LONELY_AFTER:
             return []
-        text = f"no fog node is there on site {self.site!r}; tasks wait. Is fognode running there? `fog doctor` tells more"
+        text = (
+            f"no fog node is there on site {self.site!r}; tasks wait. Is fognode running there? `fog doctor` tells more"
+        )
         return [Note("lonely", text)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 from fogsdk.wire.messages import Expired, Failed, Message, Refused, Result
 
@@ -91,4 +90,4 @@ class Leave:
     """Draining is over: nothing is held any more, the daemon can end."""
 
 
-Command = Union[Send, Subscribe, Unsubscribe, Start, Stop, Settled, Advanced, Note, Leave]
+Command = Send | Subscribe | Unsubscribe | Start | Stop | Settled | Advanced | Note | Leave

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 from fogsdk.wire.messages import (
     Accepted,
@@ -166,5 +165,5 @@ class JobLost:
     why: str
 
 
-JobEvent = Union[JobDone, JobSplit, JobFailed, JobRefused, JobProgress, JobLost]
-Event = Union[LinkUp, LinkDown, NodeHeard, Asked, Replied, Submit, Withdraw, Offer, Measured, Drain, Tick, JobEvent]
+JobEvent = JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost
+Event = LinkUp | LinkDown | NodeHeard | Asked | Replied | Submit | Withdraw | Offer | Measured | Drain | Tick | JobEvent

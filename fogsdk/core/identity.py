@@ -9,7 +9,7 @@ from fogsdk.wire.messages import TaskInfo
 
 @dataclass(frozen=True)
 class Identity:
-    """What a node is: set at its start. ``tasks`` are what it offers, by name; a bridge's come and go with its core site.
+    """What a node is: set at its start. ``tasks`` are what it offers, by name; a bridge's follow its core site's.
 
     ``task_timeout`` (milliseconds) bounds tasks that declare no timeout; ``queue_limit`` is how many tasks it holds.
     """

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import Union
 
 from fogsdk.core.commands import Advanced, Send, Settled
 from fogsdk.core.membership import Directory
@@ -88,7 +87,7 @@ class _Taker:
     owing_since: int | None = None
 
 
-Effect = Union[Send, Settled, Advanced, Orphaned]
+Effect = Send | Settled | Advanced | Orphaned
 
 
 class Ledger:
@@ -189,7 +188,7 @@ class Ledger:
 
     # ------------------------------------------------------------ what comes back
 
-    def hear(self, link: str, reply: Reply, now: int) -> list[Effect]:
+    def hear(self, reply: Reply, now: int) -> list[Effect]:
         """Take in a reply. One about a task that is not in the ledger is answered with a cancel where it says that
         somebody still works for nobody."""
         entry = self.entries.get(reply.id)
@@ -202,7 +201,7 @@ class Ledger:
             stray = isinstance(reply, Accepted) and node is not None and reply.id in self._ended
             return self._cancel(node, reply.id) if stray and node else []
         if isinstance(reply, (Accepted, Progress)):
-            return self._keeps(entry, reply, now)
+            return self._keeps(entry, reply)
         if isinstance(reply, Refused):
             return self._refused(entry, reply, now)
         if isinstance(reply, Cancelled):
@@ -215,7 +214,7 @@ class Ledger:
         if taker is not None:
             taker.heard, taker.owing_since = now, None
 
-    def _keeps(self, entry: Entry, reply: Accepted | Progress, now: int) -> list[Effect]:
+    def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
         if isinstance(reply, Progress):
             return [Advanced(reply.id, reply.fraction)]
         if entry.taker == reply.node and not entry.held:
@@ -310,7 +309,9 @@ class Ledger:
     def _expire(self, id: str) -> list[Effect]:
         entry = self.entries[id]
         if entry.refusal is not None and entry.taker is None:
-            message = f"no result within the deadline; the last answer was {entry.refusal.reason}: {entry.refusal.message}"
+            message = (
+                f"no result within the deadline; the last answer was {entry.refusal.reason}: {entry.refusal.message}"
+            )
         elif entry.taker is None:
             message = "no result within the deadline; no node was there to take the task"
         else:

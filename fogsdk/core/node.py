@@ -6,6 +6,7 @@ This file takes events apart and gives answers; ``work`` moves tasks between que
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fogsdk.core.commands import Advanced, Command, Leave, Note, Send, Settled, Subscribe
@@ -27,8 +28,8 @@ from fogsdk.core.events import (
     Replied,
     Tick,
 )
-from fogsdk.core.identity import Identity
 from fogsdk.core.held import Held, Key, State
+from fogsdk.core.identity import Identity
 from fogsdk.core.ledger import Effect, Ledger, Orphaned
 from fogsdk.core.membership import Directory
 from fogsdk.core.outcomes import Answer, Outcomes
@@ -109,7 +110,7 @@ class Node:
             case Asked():
                 return self._asked(event, now)
             case Replied():
-                return self._effects(self.ledger.hear(event.link, event.message, now), now)
+                return self._effects(self.ledger.hear(event.message, now), now)
             case JobDone() | JobSplit() | JobFailed() | JobRefused() | JobProgress() | JobLost():
                 return self._job(event, now)
             case NodeHeard():
@@ -222,7 +223,7 @@ class Node:
             answer = replace(answer, hops=self.work.trace(parent, now, answer.hops))
         return self._finish(parent, replace(answer, id=parent.task.id), now)
 
-    def _effects(self, effects: list[Effect | Command | tuple[Held, Answer]], now: int) -> list[Command]:
+    def _effects(self, effects: Sequence[Effect | Command | tuple[Held, Answer]], now: int) -> list[Command]:
         """Carry out what concerns tasks of this node, and pass on the rest."""
         out: list[Command] = []
         for effect in effects:
@@ -262,7 +263,9 @@ class Node:
 
     # ------------------------------------------------------------ what jobs and the site say
 
-    def _job(self, event: JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost, now: int) -> list[Command]:
+    def _job(
+        self, event: JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost, now: int
+    ) -> list[Command]:
         held = self.work.queue.running.get(event.job)
         if held is None:
             return []

@@ -52,7 +52,10 @@ class Presence:
         if self._next_beat is None:
             self._next_beat = now
         self._directory.hear(link, self._me.node, self.birth(), now)
-        return [self._send(link, topics.birth(self._me.site, self._me.node), self.birth(), retain=True), *self.rewatch(now)]
+        return [
+            self._send(link, topics.birth(self._me.site, self._me.node), self.birth(), retain=True),
+            *self.rewatch(now),
+        ]
 
     def _send(self, link: str, topic: str, message: Birth | Beat | Gone, retain: bool = False) -> Send:
         return Send(link, topic, message, retain=retain)

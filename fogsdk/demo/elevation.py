@@ -150,9 +150,7 @@ def _quickest(grid: Floats, size: tuple[float, float], start: Cell, goal: Cell) 
     return path[::-1]
 
 
-def _neighbours(
-    cell: Cell, shape: tuple[int, ...], size: tuple[float, float]
-) -> Iterator[tuple[Cell, float]]:
+def _neighbours(cell: Cell, shape: tuple[int, ...], size: tuple[float, float]) -> Iterator[tuple[Cell, float]]:
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             row, column = cell[0] + down, cell[1] + right

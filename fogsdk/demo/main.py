@@ -20,7 +20,11 @@ MISSING = 'the demo needs more packages: pip install "fogsdk[demo]"'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the demo's options."""
     parser.add_argument(
-        "--output", type=Path, default=Path("fog-demo"), metavar="DIR", help="where the pictures go (default: %(default)s)"
+        "--output",
+        type=Path,
+        default=Path("fog-demo"),
+        metavar="DIR",
+        help="where the pictures go (default: %(default)s)",
     )
 
 
@@ -72,7 +76,12 @@ async def _tell(story, fog, demo, console) -> None:  # type: ignore[no-untyped-d
 
     from fogsdk.demo import story as stories
 
-    columns = (TextColumn("{task.description:<26}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<26}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as bars:
         numbers = {work.weight: bars.add_task(f"{work.weight:<6} {work.title}", total=1.0) for work in story.works}
         await stories.tell(story, fog, demo, lambda weight, done: bars.update(numbers[weight], completed=done))
@@ -99,7 +108,9 @@ def _report(story, output: Path, console, began: float) -> int:  # type: ignore[
             console.print(f"[red]{work.title}: {error}")
     wrong = stories.check(story)
     console.print(
-        "every result agrees with the one computed in this process" if not wrong else f"[red]wrong: {', '.join(wrong[:10])}"
+        "every result agrees with the one computed in this process"
+        if not wrong
+        else f"[red]wrong: {', '.join(wrong[:10])}"
     )
     if not lost:
         for path in _draw(story, output):

@@ -34,9 +34,7 @@ DPI = 150
 _INK, _FAINT, _PAPER = "#22262b", "#6a727b", "#fbfaf7"
 # Okabe and Ito's colours, which people with colour-blindness can tell apart; the lightest last.
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-_LAND = LinearSegmentedColormap.from_list(
-    "land", ["#7fa87a", "#b9c48a", "#e3d7a3", "#cfae7c", "#a9866a", "#f3f0ec"]
-)
+_LAND = LinearSegmentedColormap.from_list("land", ["#7fa87a", "#b9c48a", "#e3d7a3", "#cfae7c", "#a9866a", "#f3f0ec"])
 _STEEP = LinearSegmentedColormap.from_list("steep", ["#ffe08a", "#f58b3c", "#c3263f", "#5c0f4f"])
 _HALO = withStroke(linewidth=3, foreground="white")
 
@@ -71,9 +69,7 @@ def hillshade_picture(
     bar.ax.tick_params(length=0, labelsize=9, colors=_FAINT)
     bar.outline.set_visible(False)
     key = Line2D([], [], marker="^", color=_INK, linestyle="", markersize=9, label="an observer on a summit")
-    walk = Line2D(
-        [], [], color="#f58b3c", linewidth=3, label=f"a walk of {len(track)} points, coloured by slope"
-    )
+    walk = Line2D([], [], color="#f58b3c", linewidth=3, label=f"a walk of {len(track)} points, coloured by slope")
     _legend(above, [walk, key], columns=2)
     _save_map(figure, target)
 
@@ -113,9 +109,7 @@ def latency_picture(target: Target, latencies: Mapping[str, Sequence[float]]) ->
         times = np.sort(np.asarray(measured, dtype=np.float64))
         part = np.arange(1, len(times) + 1) / len(times)
         middle, late = np.percentile(times, (50, 95), method="inverted_cdf")
-        label = (
-            f"{name}   {len(times)} results, half within {_duration(middle)}, 95% within {_duration(late)}"
-        )
+        label = f"{name}   {len(times)} results, half within {_duration(middle)}, 95% within {_duration(late)}"
         steps = np.insert(times, 0, times[0]), np.insert(part, 0, 0.0)
         lines += axes.step(*steps, where="post", color=colour, linewidth=2.4, label=label)
         axes.plot([middle, late], [0.5, 0.95], "o", color=colour, markersize=7, markeredgecolor="white")
@@ -154,9 +148,7 @@ def _tinted(grey: Image, masks: Sequence[Mask], colours: Sequence[str]) -> Image
     """Lay the mean colour of all who see a cell over the relief; what nobody sees stays grey."""
     weights = np.array(masks, dtype=np.float64)
     seen_by = weights.sum(axis=0)[:, :, None]
-    mean = np.tensordot(weights, np.array([to_rgb(colour) for colour in colours]), axes=(0, 0)) / np.maximum(
-        seen_by, 1
-    )
+    mean = np.tensordot(weights, np.array([to_rgb(colour) for colour in colours]), axes=(0, 0)) / np.maximum(seen_by, 1)
     tinted: Image = np.where(seen_by > 0, grey * (0.25 + 0.75 * mean) * 0.45 + mean * 0.5, grey)
     return tinted
 
@@ -237,14 +229,10 @@ def _profile(
     return coloured
 
 
-def _coloured(
-    line: NDArray[np.float64], values: Sequence[float], norm: Normalize, linewidth: float
-) -> LineCollection:
+def _coloured(line: NDArray[np.float64], values: Sequence[float], norm: Normalize, linewidth: float) -> LineCollection:
     """A line whose pieces have the colours of the values at their beginnings."""
     pieces = np.stack([line[:-1], line[1:]], axis=1)
-    collection = LineCollection(
-        list(pieces), cmap=_STEEP, norm=norm, linewidth=linewidth, capstyle="round", zorder=4
-    )
+    collection = LineCollection(list(pieces), cmap=_STEEP, norm=norm, linewidth=linewidth, capstyle="round", zorder=4)
     collection.set_array(np.asarray(values, dtype=np.float64)[:-1])
     return collection
 

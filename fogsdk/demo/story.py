@@ -45,7 +45,7 @@ class Work:
         future = fog.submit(name, *args)
         self.futures.append(future)
 
-        def settled(done: Any) -> None:
+        def settled(_: Any) -> None:
             self.latencies[future.id] = (time.perf_counter() - started) * 1000
             on_done()
 
@@ -108,7 +108,7 @@ def prepare() -> Story:
 
 
 async def wait_until_ready(fog: Fog, demo: DemoSite) -> None:
-    """Wait for the three nodes and for the bridge to offer what the core site runs; raises FogError if they stay away."""
+    """Wait for the three nodes and the bridge with the core site's tasks; raises FogError if they stay away."""
     until = time.monotonic() + READY_WITHIN
     while time.monotonic() < until:
         demo.check()
@@ -117,7 +117,9 @@ async def wait_until_ready(fog: Fog, demo: DemoSite) -> None:
         if all(name in nodes for name in NODES) and "viewshed" in offered:
             return
         await asyncio.sleep(0.05)
-    raise FogError(f"after {READY_WITHIN:g} s the site has only {', '.join(fog.nodes()) or 'no node'}; see {demo.folder}")
+    raise FogError(
+        f"after {READY_WITHIN:g} s the site has only {', '.join(fog.nodes()) or 'no node'}; see {demo.folder}"
+    )
 
 
 async def tell(story: Story, fog: Fog, demo: DemoSite, progress: Progress) -> None:

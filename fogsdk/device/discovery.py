@@ -60,9 +60,7 @@ def find_brokers(timeout: float = 1.0, site: str | None = None, interface: str |
     the loopback. Raises ConfigError for an ``interface`` that is no IPv4 address.
     """
     try:
-        interfaces = [
-            socket.inet_aton(each) for each in ([interface] if interface else ["0.0.0.0", "127.0.0.1"])
-        ]
+        interfaces = [socket.inet_aton(each) for each in ([interface] if interface else ["0.0.0.0", "127.0.0.1"])]
     except OSError as error:
         raise ConfigError(f"interface must be an IPv4 address of this computer, not {interface!r}") from error
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -170,9 +168,7 @@ class _Search:
 
     def _choose(self, addresses: list[str]) -> str | None:
         """The address that an answer came from is one that is reached from here; others may not be."""
-        usable = [
-            each for each in addresses if ":" not in each or not ipaddress.ip_address(each).is_link_local
-        ]
+        usable = [each for each in addresses if ":" not in each or not ipaddress.ip_address(each).is_link_local]
         ranked = sorted(usable, key=lambda each: (each not in self._senders, ":" in each))
         return ranked[0] if ranked else None
 

@@ -5,6 +5,7 @@ All reading and writing happens on this thread; other threads pass events in und
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import select
@@ -108,10 +109,8 @@ class Driver:
         if self._awake or self.on_this_thread():
             return
         self._awake = True
-        try:
+        with contextlib.suppress(OSError):  # the pipe is full, or closed: the thread is awake, or has ended
             self._wake_w.send(b"\0")
-        except OSError:
-            pass  # the pipe is full, or closed: the thread is awake, or has ended
 
     # ------------------------------------------------------------ the core's commands
 

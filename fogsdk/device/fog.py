@@ -183,7 +183,13 @@ class Fog:
                 future.cancel()
 
     def _message(
-        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], deadline: float | None, priority: int, weight: str | None
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        deadline: float | None,
+        priority: int,
+        weight: str | None,
     ) -> Task:
         if not name or len(name) > limits.NAME_LENGTH:
             raise TaskRefused("unknown-task", f"a task's name has 1 to {limits.NAME_LENGTH} characters")
@@ -198,7 +204,9 @@ class Fog:
         except WireError as error:
             raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
         if len(body) > limits.BODY_SIZE:
-            raise TaskRefused("too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {limits.BODY_SIZE}")
+            raise TaskRefused(
+                "too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {limits.BODY_SIZE}"
+            )
         left = None if deadline is None else int(deadline * 1000)
         return Task(f"{self._prefix}-{next(self._numbers):x}", name, body, left, priority, weight)
 
@@ -246,7 +254,9 @@ class Fog:
     def __enter__(self) -> Fog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:

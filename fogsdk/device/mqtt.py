@@ -69,7 +69,7 @@ class MqttConnection:
         client.connect_timeout = CONNECT_TIMEOUT
         client.on_connect = lambda _c, _u, _f, reason, _p: on_up() if not reason.is_failure else self._end(str(reason))
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._end(str(reason))
-        client.on_message = lambda _c, _u, message: self._hear(message.topic, message.payload)
+        client.on_message = lambda _c, _u, message: self._hear(message.topic, bytes(message.payload))
         # With this set, publish() only queues: whoever drives the connection does all the writing.
         client.on_socket_register_write = lambda _c, _u, _s: on_want_write()
         client.on_socket_unregister_write = lambda _c, _u, _s: None

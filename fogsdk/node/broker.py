@@ -30,9 +30,7 @@ from fogsdk.wire.limits import MESSAGE_SIZE
 
 _log = logging.getLogger(__name__)
 
-_START = (
-    15.0  # seconds that a broker has to come up: mosquitto takes 0.1, amqtt 0.4, both far longer on a Pi Zero
-)
+_START = 15.0  # seconds that a broker has to come up: mosquitto takes 0.1, amqtt 0.4, both far longer on a Pi Zero
 _STOP = 2.0  # seconds that it has to end when it is asked to
 _PAUSE = 0.1  # seconds before it is started again; twice as many each time it dies soon
 _LONGEST_PAUSE = 10.0
@@ -345,8 +343,7 @@ def _bindable(listener: _Listener) -> _Listener:
             except OSError as error:
                 problem = error
     raise ConnectionFailed(
-        f"a broker cannot listen on {listener}: {problem.strerror}; "
-        "end the program that does, or choose another port"
+        f"a broker cannot listen on {listener}: {problem.strerror}; end the program that does, or choose another port"
     ) from problem
 
 

@@ -59,9 +59,7 @@ class SiteSettings:
         (), "addresses that others reach it at; those of this computer by default", group=_NODE
     )
 
-    brokers: tuple[BrokerUrl, ...] = setting(
-        (), "the site's brokers; none given: look for them", group=_BROKER
-    )
+    brokers: tuple[BrokerUrl, ...] = setting((), "the site's brokers; none given: look for them", group=_BROKER)
     broker: Literal["auto", "mosquitto", "amqtt", "none"] = setting(
         "auto", "serve a broker; auto: where none is given or found within seconds", group=_BROKER
     )
@@ -84,9 +82,7 @@ class SiteSettings:
         (), "addresses of the interfaces to use mDNS on; all by default", group=_FINDING
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "what is logged", group=_RUNNING
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "what is logged", group=_RUNNING)
     drain_timeout: Seconds = setting(
         10.0, "time that running tasks get to finish when the node is asked to end", group=_RUNNING
     )
@@ -105,10 +101,7 @@ class SiteSettings:
                 'no broker can be reached: set brokers, mdns = true, or broker = "auto"',
             ),
             (
-                not self.loopback
-                and not self.insecure_lan
-                and not self.broker_config
-                and self.broker != "none",
+                not self.loopback and not self.insecure_lan and not self.broker_config and self.broker != "none",
                 f"host = {self.host} can be reached from the network, and the broker would ask nobody for a "
                 "password; set broker_config to a mosquitto configuration with logins (broker/site.conf is "
                 "one), or insecure_lan = true if everybody in that network may use this node",
@@ -155,9 +148,7 @@ class NodeSettings(SiteSettings):
     memory_limit: Bytes | None = setting(
         None, "memory one worker may take; past it, its task fails and it is replaced", group=_WORK
     )
-    task_timeout: Seconds = setting(
-        300.0, "time a task may run that declares no timeout of its own", group=_WORK
-    )
+    task_timeout: Seconds = setting(300.0, "time a task may run that declares no timeout of its own", group=_WORK)
     queue_limit: Count = setting(1000, "tasks that may wait; beyond it they are refused", group=_WORK)
     policy: Literal["predictive", "threshold", "queue-wait"] = setting(
         "predictive", "how the place where a task runs is chosen", group=_WORK

@@ -186,9 +186,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
-def _parse_flags(
-    settings_class: type[S], table: dict[str, _Setting], argv: Sequence[str], prog: str
-) -> dict[str, Any]:
+def _parse_flags(settings_class: type[S], table: dict[str, _Setting], argv: Sequence[str], prog: str) -> dict[str, Any]:
     arguments, unknown = _make_parser(settings_class, table, prog).parse_known_args(argv)
     for word in unknown:
         if not word.startswith("--"):
@@ -252,9 +250,7 @@ def _from_flags(table: dict[str, _Setting], arguments: Mapping[str, Any]) -> Ite
 # Showing the result
 
 
-def _describe(
-    settings: Any, table: dict[str, _Setting], found: dict[str, _Found], prog: str
-) -> Iterator[str]:
+def _describe(settings: Any, table: dict[str, _Setting], found: dict[str, _Found], prog: str) -> Iterator[str]:
     """The settings as a TOML file that gives the same settings again, but for the secrets."""
     yield f"# {prog}: the settings in effect, and where each came from"
     for group, members in groupby(table.values(), key=lambda setting: setting.group):

@@ -131,7 +131,9 @@ class Daemon:
             if self.settings.mdns:
                 await self._discovery.start()
             await self._serve_broker()
-            log.info("node %s of site %s: %d tasks", self.settings.node, self.settings.site, len(self.runtime.identity.tasks))
+            log.info(
+                "node %s of site %s: %d tasks", self.settings.node, self.settings.site, len(self.runtime.identity.tasks)
+            )
             yield
         finally:
             await self.runtime.close()

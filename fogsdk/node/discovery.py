@@ -218,9 +218,7 @@ class Discovery:
             self._announcing.append(asyncio.create_task(name.hold()))
         await self._announce(zeroconf, service)
 
-    def _noticed(
-        self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
-    ) -> None:
+    def _noticed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
         if name.startswith(f"{self._label}."):
             return
         if earlier := self._resolving.pop(name, None):
@@ -252,9 +250,7 @@ class Discovery:
             _log.debug("%s announces no node: %s", info.name, error)
             return None
         brokers = tuple(filter(None, text.get("brokers", "").split(",")))
-        return Neighbour(
-            node, text.get("role", ""), text.get("version", ""), address, info.port or 0, brokers
-        )
+        return Neighbour(node, text.get("role", ""), text.get("version", ""), address, info.port or 0, brokers)
 
     async def _tell(self) -> None:
         while True:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fogsdk.core.commands import Start
-from fogsdk.core.events import JobEvent, Measured, Offer
+from fogsdk.core.events import Asked, JobEvent, Offer
 
-Emit = Callable[[JobEvent | Offer | Measured], None]
+Emit = Callable[[JobEvent | Offer | Asked], None]
 
 
 class Executor(Protocol):

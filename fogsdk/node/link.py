@@ -82,17 +82,19 @@ class Link:
 
     def flush(self) -> None:
         """Write what is queued, as far as the socket takes it; the rest follows when it can."""
-        connection = self._connection
-        if connection is None or self._fd is None:
+        if self._connection is not None and self._fd is not None:
+            self._connection.writable()
+            self._listen_for_room()
+
+    def _listen_for_room(self) -> None:
+        connection, fd = self._connection, self._fd
+        if connection is None or fd is None or connection.wants_write == self._writing:
             return
-        connection.writable()
-        if self._fd is None or connection.wants_write == self._writing:
-            return
-        self._writing = connection.wants_write
+        self._writing = not self._writing
         if self._writing:
-            asyncio.get_running_loop().add_writer(self._fd, self.flush)
+            asyncio.get_running_loop().add_writer(fd, self.flush)
         else:
-            asyncio.get_running_loop().remove_writer(self._fd)
+            asyncio.get_running_loop().remove_writer(fd)
 
     # ------------------------------------------------------------ the connection's life
 

@@ -39,7 +39,9 @@ def clock() -> int:
 class Runtime:
     """A running node. Make it and use it on one event loop."""
 
-    def __init__(self, identity: Identity, executor: Executor, credentials: Credentials, measure: Measure | None = None) -> None:
+    def __init__(
+        self, identity: Identity, executor: Executor, credentials: Credentials, measure: Measure | None = None
+    ) -> None:
         self.identity = identity
         self.node = Node(identity)
         self.left = asyncio.Event()
@@ -144,7 +146,11 @@ class Runtime:
         for message in messages:
             event = _event(link, at, message, as_json)
             if event is None:
-                said = message.message if isinstance(message, Malformed) else f"a {type(message).__name__} has no place there"
+                said = (
+                    message.message
+                    if isinstance(message, Malformed)
+                    else f"a {type(message).__name__} has no place there"
+                )
                 self._notes.add(Note("malformed", f"on {topic}: {said}"))
             else:
                 self.tell(event)

@@ -21,9 +21,7 @@ Frame = tuple[list[Any], tuple[bytes, ...]]
 
 _SIZE = struct.Struct("!I")
 _HEADER_LIMIT = 1024 * 1024
-_SMALL = (
-    16 * 1024
-)  # bytes: copying them costs less than another system call, and another wakeup at the other end
+_SMALL = 16 * 1024  # bytes: copying them costs less than another system call, and another wakeup at the other end
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
 
 

@@ -22,8 +22,7 @@ def _keep(number: int) -> Callable[[Any, bool], Any]:
 _NO_REFERENCES = dict.fromkeys((25, 28, 29, 256), _refuse)
 # Tags that cbor2 acts upon: it compiles regular expressions, parses mail, and computes powers of ten.
 _TAGS_KEPT = {
-    number: _keep(number)
-    for number in (0, 1, 4, 5, 30, 35, 36, 37, 52, 54, 100, 258, 260, 261, 1004, 43000, 55799)
+    number: _keep(number) for number in (0, 1, 4, 5, 30, 35, 36, 37, 52, 54, 100, 258, 260, 261, 1004, 43000, 55799)
 }
 # cbor2 5 knows none of these options. It is for devices that have no cbor2 6, and they hear from nodes alone.
 _GUARDED = hasattr(cbor2, "shareable_decoder")
@@ -40,7 +39,7 @@ def read_message(payload: bytes, depth: int) -> Any:
     Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, refer to a part of
     themselves, or have map keys other than strings.
     """
-    return _read(payload, {"max_depth": depth, **_MESSAGE})
+    return _read(payload, depth, _MESSAGE)
 
 
 def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any:
@@ -49,12 +48,13 @@ def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any
     Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, or refer to a part of
     themselves.
     """
-    return _read(data, {"max_depth": depth, "tag_hook": tag_hook, **_DATA})
+    return _read(data, depth, {"tag_hook": tag_hook, **_DATA})
 
 
-def _read(data: bytes | memoryview, options: dict[str, Any]) -> Any:
+def _read(data: bytes | memoryview, depth: int, options: dict[str, Any]) -> Any:
+    most = depth if _GUARDED else depth + 1  # cbor2 5 counts what the innermost array holds as well
     try:
-        return cbor2.loads(data, **options)
+        return cbor2.loads(data, max_depth=most, **options)
     except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
         raise _explained(error) from error
 

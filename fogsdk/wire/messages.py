@@ -7,7 +7,6 @@ in a result the value; the nodes on the way pass it on unopened.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Run this. ``deadline`` counts from sending; ``via`` names the nodes that had it; a ``part`` is not split again."""
+    """Run this. ``deadline`` counts from sending; ``via`` are the nodes that had it; a ``part`` is not split again."""
 
     id: str
     name: str
@@ -138,7 +137,7 @@ class TaskInfo:
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """A node is there. A later ``incarnation`` of the same node overrides an earlier one; ``capacity`` is its workers."""
+    """A node is there. A later ``incarnation`` overrides an earlier one; ``capacity`` is its workers."""
 
     incarnation: int
     role: str
@@ -186,8 +185,8 @@ class Malformed:
     message: str
 
 
-Request = Union[Task, Cancel, Ask]
-Outcome = Union[Result, Failed, Refused, Expired, Cancelled]
-Reply = Union[Accepted, Progress, Outcome]
-Presence = Union[Birth, Gone, Beat]
-Message = Union[Request, Reply, Presence]
+Request = Task | Cancel | Ask
+Outcome = Result | Failed | Refused | Expired | Cancelled
+Reply = Accepted | Progress | Outcome
+Presence = Birth | Gone | Beat
+Message = Request | Reply | Presence

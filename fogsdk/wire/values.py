@@ -82,9 +82,7 @@ def _array(tag: int, data: Any) -> Any:
     try:
         import numpy
     except ImportError:
-        raise WireError(
-            "holds an array, and numpy is not installed here: install numpy, or send lists"
-        ) from None
+        raise WireError("holds an array, and numpy is not installed here: install numpy, or send lists") from None
     if not isinstance(data, bytes):
         raise WireError("a typed array (RFC 8746) must be a byte string")
     try:
@@ -99,7 +97,5 @@ def _reshaped(value: Any) -> Any:
             try:
                 return array.reshape(shape)
             except ValueError as error:
-                raise WireError(
-                    f"a multi-dimensional array (RFC 8746) of the wrong shape: {error}"
-                ) from error
+                raise WireError(f"a multi-dimensional array (RFC 8746) of the wrong shape: {error}") from error
     raise WireError("a multi-dimensional array (RFC 8746) must be [shape, typed array]")

@@ -66,9 +66,7 @@ def site(folder: Path) -> Iterator[int]:
         yield broker.port
 
 
-@pytest.mark.parametrize(
-    ("login", "password"), [("", ""), ("phone", "wrong"), ("nobody", "nobody"), ("phone", "")]
-)
+@pytest.mark.parametrize(("login", "password"), [("", ""), ("phone", "wrong"), ("nobody", "nobody"), ("phone", "")])
 def test_nobody_gets_in_without_a_login_and_its_password(site: int, login: str, password: str) -> None:
     client = Client(site, login, password=password)
     assert client.connect() == "Not authorized"
@@ -132,10 +130,7 @@ def test_a_node_can_do_its_work(site: int, login: str) -> None:
     with Client(site, login) as node, Client(site, other) as neighbour, Client(site, "phone") as phone:
         phone.subscribe("fog/v1/home/node/+/birth")
         neighbour.subscribe(
-            *(
-                f"fog/v1/home/node/{each}"
-                for each in ("+/birth", "+/beat", f"{other}/task/+", f"{other}/replica/+")
-            )
+            *(f"fog/v1/home/node/{each}" for each in ("+/birth", "+/beat", f"{other}/task/+", f"{other}/replica/+"))
         )
         node.subscribe(f"fog/v1/home/reply/{login}")
         node.publish(f"fog/v1/home/node/{login}/birth", b"here")
@@ -181,9 +176,7 @@ def test_a_node_does_not_write_as_another(site: int, forged: str) -> None:
 def test_a_block_made_as_the_readme_says_makes_another_node(folder: Path) -> None:
     (command,) = (line for line in (SHIPPED / "README.md").read_text().splitlines() if "sed -n" in line)
     script = command.partition("|")[0].strip()
-    block = subprocess.run(
-        ["bash", "-c", script], cwd=SHIPPED, check=True, capture_output=True, text=True
-    ).stdout
+    block = subprocess.run(["bash", "-c", script], cwd=SHIPPED, check=True, capture_output=True, text=True).stdout
     acl, passwords = folder / "acl-3", folder / "passwd-3"
     acl.write_text((SHIPPED / "acl").read_text() + block)
     passwords.write_text((folder / "passwd").read_text())
@@ -222,9 +215,7 @@ class Authority:
         )
         return self._write(f"{name}.crt", self._sign(subject, key, names)), self._write(f"{name}.key", pem)
 
-    def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-    ) -> bytes:
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> bytes:
         now = datetime.datetime.now(datetime.timezone.utc)
         builder = (
             x509.CertificateBuilder(self._name, subject, key.public_key(), x509.random_serial_number())

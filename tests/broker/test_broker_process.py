@@ -242,9 +242,7 @@ def test_without_mosquitto_auto_is_amqtt_and_refuses_what_amqtt_cannot_do(
         Broker(kind="mosquitto")
 
 
-def test_auto_finds_mosquitto_where_a_plain_user_has_no_path(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_auto_finds_mosquitto_where_a_plain_user_has_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = find_mosquitto()
     assert found is not None
     monkeypatch.setattr(module, "_PLACES", (str(Path(found).parent),))

@@ -71,7 +71,11 @@ def test_a_heavy_task_runs_at_the_core_site_and_its_trace_names_every_hop(fog: f
     future.on_progress(seen.append)
     assert future.result(timeout=20) == "crunched a"
     assert future.trace is not None
-    assert [(hop.node, hop.action) for hop in future.trace.hops] == [("pi", "sent"), ("bridge", "sent"), ("core-1", "ran")]
+    assert [(hop.node, hop.action) for hop in future.trace.hops] == [
+        ("pi", "sent"),
+        ("bridge", "sent"),
+        ("core-1", "ran"),
+    ]
     assert "cloud" in future.trace.hops[0].why
     assert any(0 < fraction < 1 for fraction in seen), "no progress came through the bridge"
 
@@ -101,7 +105,9 @@ def test_a_core_node_killed_in_the_middle_of_a_task_does_not_lose_it(cloud: Clou
     assert future.result(timeout=20) == "crunched again"
 
 
-def test_while_the_cloud_is_away_tasks_wait_in_the_spool_or_run_in_the_fog_if_they_may(cloud: Cloud, fog: fogsdk.Fog) -> None:
+def test_while_the_cloud_is_away_tasks_wait_in_the_spool_or_run_in_the_fog_if_they_may(
+    cloud: Cloud, fog: fogsdk.Fog
+) -> None:
     cloud.core_broker.kill()
     waiting = fog.submit("crunch", "patient")
     eventually(lambda: fog.run("flexible", "x", deadline=10) == "done x")

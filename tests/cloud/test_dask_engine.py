@@ -130,9 +130,7 @@ async def test_a_local_cluster_that_is_killed_is_replaced_and_its_jobs_run_again
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """It also finds task modules where the engine does, lets tasks print, and keeps quiet."""
-    (tmp_path / "own_tasks.py").write_text(
-        "from fogsdk.tasks import task\n@task\ndef own() -> int: return 5\n"
-    )
+    (tmp_path / "own_tasks.py").write_text("from fogsdk.tasks import task\n@task\ndef own() -> int: return 5\n")
     monkeypatch.syspath_prepend(tmp_path)
     before = family()
     async with at_bench(DaskEngine("dask-local", [*MODULES, "own_tasks"], 1)) as bench:
@@ -374,9 +372,7 @@ async def test_a_cut_connection_starts_a_job_again_and_frees_the_worker_that_had
 # Before anything runs
 
 
-@pytest.mark.parametrize(
-    "address", ["", "dask", "dask://", "tcp://127.0.0.1:8786", "dask://host:port", "dask://a/b"]
-)
+@pytest.mark.parametrize("address", ["", "dask", "dask://", "tcp://127.0.0.1:8786", "dask://host:port", "dask://a/b"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match='the engine is "dask-local" or "dask://host:port", not'):
         DaskEngine(address, MODULES, 1)

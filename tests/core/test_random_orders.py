@@ -15,7 +15,11 @@ from tests.core.world import World
 
 NODES = ("n0", "n1", "n2")
 ACTIONS = st.one_of(
-    st.tuples(st.just("submit"), st.sampled_from(["quick", "long", "shared", "broken", "huge"]), st.sampled_from(["dev", "two"])),
+    st.tuples(
+        st.just("submit"),
+        st.sampled_from(["quick", "long", "shared", "broken", "huge"]),
+        st.sampled_from(["dev", "two"]),
+    ),
     st.tuples(st.just("deadline"), st.sampled_from(["quick", "long", "shared"]), st.integers(0, 3000)),
     st.tuples(st.just("withdraw"), st.integers(0, 40), st.just(0)),
     st.tuples(st.just("crash"), st.sampled_from(NODES), st.booleans()),
@@ -113,7 +117,9 @@ def check_quiet(world: World) -> None:
     faults=st.sampled_from([0.0, 0.02, 0.15]),
     actions=st.lists(ACTIONS, min_size=5, max_size=60),
 )
-def test_no_order_of_events_loses_or_doubles_a_task(seed: int, faults: float, actions: list[tuple[str, Any, Any]]) -> None:
+def test_no_order_of_events_loses_or_doubles_a_task(
+    seed: int, faults: float, actions: list[tuple[str, Any, Any]]
+) -> None:
     story = Story(seed, faults)
     for action in actions:
         story.act(*action)

@@ -9,6 +9,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fogsdk.core.client import Client
@@ -111,7 +112,7 @@ class World:
             self.run(self.now + 20)
 
     def outstanding(self) -> list[str]:
-        return [id for peer in self.peers.values() for id in getattr(peer.core, "ledger").entries]
+        return [id for peer in self.peers.values() for id in peer.core.ledger.entries]
 
     # ------------------------------------------------------------ peers
 
@@ -147,7 +148,7 @@ class World:
         if clean:
             for broker in sorted(peer.links & self.up):
                 will = codec.encode([peer.core.will()])
-                self.later(2, lambda b=broker: self._publish(b, topics.birth("s", name), will, True))
+                self.later(2, partial(self._publish, broker, topics.birth("s", name), will, True))
 
     def kill_broker(self, broker: str) -> None:
         self.up.discard(broker)
@@ -161,7 +162,11 @@ class World:
         self.up.add(broker)
         for peer in list(self.peers.values()):
             if peer.alive:
-                self.later(self.random.randrange(50), lambda p=peer: self.connect(p, broker) if p.alive else None)
+                self.later(self.random.randrange(50), partial(self._come_back, peer, broker))
+
+    def _come_back(self, peer: Peer, broker: str) -> None:
+        if peer.alive and broker in self.up and broker not in peer.links:
+            self.connect(peer, broker)
 
     # ------------------------------------------------------------ what the shells do
 
@@ -180,7 +185,7 @@ class World:
         peer.timer = peer.core.deadline()
         assert peer.timer is None or not isinstance(event, Tick) or peer.timer > self.now, "a timer that is never done"
 
-    def _do(self, peer: Peer, command: Any) -> None:
+    def _do(self, peer: Peer, command: Any) -> None:  # noqa: C901 - one case for each command
         match command:
             case Send():
                 self._send(peer, command)
@@ -254,20 +259,25 @@ class World:
         runs = RUNS.get(start.name, 5) if start.kind == "run" else 2
         if start.kind == "run" and len(values.decode(start.bodies[0])[0]) > 1:
             runs = runs // 4
-        life = peer.life
-        self.later(self.random.randrange(max(1, runs // 2), runs * 2), lambda: self._finish(peer, start, runs, life))
+        self.later(self.random.randrange(max(1, runs // 2), runs * 2), lambda: self._finish(peer, start, runs))
 
-    def _finish(self, peer: Peer, start: Start, runs: int, life: int) -> None:
+    def _finish(self, peer: Peer, start: Start, runs: int) -> None:
         if not peer.alive or start.job not in peer.jobs:
             return
         del peer.jobs[start.job]
         if self.random.random() < self.faults / 2:
             self.tell(peer, JobLost(start.job, "killed by signal 9"))
         elif start.kind == "split":
-            parts = tuple(values.encode([[values.decode(start.bodies[0])[0][0], i], {}]) for i in range(len(start.shares)))
+            parts = tuple(
+                values.encode([[values.decode(start.bodies[0])[0][0], i], {}]) for i in range(len(start.shares))
+            )
             self.tell(peer, JobSplit(start.job, parts, 1.0))
         elif start.name == "broken":
             self.tell(peer, JobFailed(start.job, "ValueError", "broken", "", float(runs)))
         else:
-            value = [values.decode(body) for body in start.bodies] if start.kind == "merge" else values.decode(start.bodies[0])[0]
+            value = (
+                [values.decode(body) for body in start.bodies]
+                if start.kind == "merge"
+                else values.decode(start.bodies[0])[0]
+            )
             self.tell(peer, JobDone(start.job, values.encode(value), float(runs)))

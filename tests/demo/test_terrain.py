@@ -49,9 +49,7 @@ def ground() -> elevation.Elevation:
 
 
 @given(st.floats(-2, 2), st.floats(-2, 2), st.floats(1, 200), st.floats(1, 200))
-def test_horn_finds_the_slope_and_aspect_of_any_plane(
-    east: float, north: float, dx: float, dy: float
-) -> None:
+def test_horn_finds_the_slope_and_aspect_of_any_plane(east: float, north: float, dx: float, dy: float) -> None:
     found = point(plane(east, north, dx, dy), dx, dy)
     steepness = math.hypot(east, north)
     assert found["elevation"] == pytest.approx(100.0 + east * dx - north * dy)
@@ -96,9 +94,7 @@ def test_cells_without_a_size_are_refused(dx: float, dy: float) -> None:
 
 
 @given(shares_of_work, st.integers(1, 30), st.integers(1, 9), seeds)
-def test_the_merged_bands_are_the_whole_bit_for_bit(
-    shares: list[float], rows: int, columns: int, seed: int
-) -> None:
+def test_the_merged_bands_are_the_whole_bit_for_bit(shares: list[float], rows: int, columns: int, seed: int) -> None:
     dem = rough(rows, columns, seed)
     parts = bands(shares, dem, 30.0, 40.0, azimuth=200.0, altitude=30.0)
     assert len(parts) == min(len(shares), rows)
@@ -201,9 +197,7 @@ def test_viewshed_agrees_with_the_definition_of_r3(
 
 
 @given(seeds, st.integers(0, 8), st.integers(0, 6))
-def test_a_mirrored_or_turned_model_gives_the_mirrored_or_turned_view(
-    seed: int, row: int, column: int
-) -> None:
+def test_a_mirrored_or_turned_model_gives_the_mirrored_or_turned_view(seed: int, row: int, column: int) -> None:
     dem = rough(9, 7, seed)
     seen = viewshed(dem, 30, 40, (row, column))
     np.testing.assert_array_equal(viewshed(dem[::-1], 30, 40, (8 - row, column)), seen[::-1])
@@ -289,9 +283,7 @@ def test_each_weight_has_a_task() -> None:
 
 def test_towns_and_summits_are_where_maps_have_them(ground: elevation.Elevation) -> None:
     assert ground.metres.shape == (344, 403)
-    assert ground.place(*elevation.observers(ground.metres, 1)[0]) == pytest.approx(
-        (36.199, -84.231), abs=0.002
-    )
+    assert ground.place(*elevation.observers(ground.metres, 1)[0]) == pytest.approx((36.199, -84.231), abs=0.002)
     assert ground.metres[139, 275] == 327
     assert ground.place(139, 275) == pytest.approx((36.330, -84.184), abs=0.001)
     assert (ground.dx, ground.dy) == pytest.approx((74.7, 92.7), abs=0.1)
@@ -299,9 +291,7 @@ def test_towns_and_summits_are_where_maps_have_them(ground: elevation.Elevation)
 
 def test_the_walk_is_even_whole_and_the_same_each_time(ground: elevation.Elevation) -> None:
     track = elevation.walked_track(ground.metres, ground.dx, ground.dy, points=500)
-    np.testing.assert_array_equal(
-        track, elevation.walked_track(ground.metres, ground.dx, ground.dy, points=500)
-    )
+    np.testing.assert_array_equal(track, elevation.walked_track(ground.metres, ground.dx, ground.dy, points=500))
     steps = np.hypot(*(np.diff(track, axis=0) * (ground.dy, ground.dx)).T)
     assert track.shape == (500, 2)
     assert steps.max() < 1.01 * np.median(steps)
@@ -364,9 +354,7 @@ def is_picture(png: io.BytesIO, width: int, height: int) -> bool:
 
 def test_the_pictures_are_drawn(ground: elevation.Elevation) -> None:
     track = elevation.walked_track(ground.metres, ground.dx, ground.dy, points=200)
-    slopes = [
-        point(elevation.window(ground.metres, *at), ground.dx, ground.dy)["slope"] or 0.0 for at in track
-    ]
+    slopes = [point(elevation.window(ground.metres, *at), ground.dx, ground.dy)["slope"] or 0.0 for at in track]
     observers = elevation.observers(ground.metres, 3)
     shade = hillshade(ground.metres, ground.dx, ground.dy)
     walk, views, latency = io.BytesIO(), io.BytesIO(), io.BytesIO()

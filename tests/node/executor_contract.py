@@ -16,6 +16,7 @@ import psutil
 
 from fogsdk.core.commands import Start
 from fogsdk.core.events import (
+    Asked,
     JobDone,
     JobEvent,
     JobFailed,
@@ -23,7 +24,6 @@ from fogsdk.core.events import (
     JobProgress,
     JobRefused,
     JobSplit,
-    Measured,
     Offer,
 )
 from fogsdk.node.executor import Executor
@@ -55,8 +55,8 @@ class Bench:
         self._jobs = 0
         self._heard = asyncio.Event()
 
-    def emit(self, event: JobEvent | Offer | Measured) -> None:
-        if not isinstance(event, (Offer, Measured)):
+    def emit(self, event: JobEvent | Offer | Asked) -> None:
+        if not isinstance(event, (Offer, Asked)):
             self.events.append(event)
             self._heard.set()
 
@@ -148,9 +148,7 @@ class ExecutorContract:
         assert 0 <= event.ran < PATIENCE * 1000
 
     @on_a_loop
-    async def test_a_task_that_raises_fails_with_type_message_and_its_own_traceback(
-        self, executor: Executor
-    ) -> None:
+    async def test_a_task_that_raises_fails_with_type_message_and_its_own_traceback(self, executor: Executor) -> None:
         async with at_bench(executor) as bench:
             event = await bench.run("raise_error", "no such plant")
         assert isinstance(event, JobFailed)
@@ -189,9 +187,7 @@ class ExecutorContract:
         assert "cannot send a builtins.object" in event.message
 
     @on_a_loop
-    async def test_progress_comes_in_order_and_the_last_of_it_before_the_result(
-        self, executor: Executor
-    ) -> None:
+    async def test_progress_comes_in_order_and_the_last_of_it_before_the_result(self, executor: Executor) -> None:
         async with at_bench(executor) as bench:
             job = bench.start("report", [0.25, 0.5, 0.75, 1.0])
             await bench.outcome(job)
@@ -203,9 +199,7 @@ class ExecutorContract:
         assert fractions[-1] == 1.0
 
     @on_a_loop
-    async def test_split_gives_the_arguments_of_each_part_and_merge_the_whole(
-        self, executor: Executor
-    ) -> None:
+    async def test_split_gives_the_arguments_of_each_part_and_merge_the_whole(self, executor: Executor) -> None:
         async with at_bench(executor) as bench:
             split = await bench.run("sum_up", [1, 2, 3, 4], kind="split", shares=(0.75, 0.25))
             assert isinstance(split, JobSplit)
@@ -263,9 +257,7 @@ class ExecutorContract:
             assert len(bench.about(other)) == 1  # it still runs
 
     @on_a_loop
-    async def test_close_leaves_no_process_even_with_jobs_running_and_waiting(
-        self, executor: Executor
-    ) -> None:
+    async def test_close_leaves_no_process_even_with_jobs_running_and_waiting(self, executor: Executor) -> None:
         ours = psutil.Process()
         before = ours.children(recursive=True)
         async with at_bench(executor) as bench:

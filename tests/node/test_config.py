@@ -117,9 +117,7 @@ def test_a_list_flag_can_be_repeated() -> None:
 
 
 def test_an_empty_variable_unsets_what_the_file_says() -> None:
-    settings = fognode(
-        environ={"FOGNODE_USERNAME": "", "FOGNODE_TASKS": ""}, file='username = "me"\ntasks = ["a"]'
-    )
+    settings = fognode(environ={"FOGNODE_USERNAME": "", "FOGNODE_TASKS": ""}, file='username = "me"\ntasks = ["a"]')
     assert (settings.username, settings.tasks) == (None, ())
 
 
@@ -143,9 +141,7 @@ def test_only_the_first_file_found_is_read(folder: Path) -> None:
     assert fognode(home=home).site == "home"
 
 
-@pytest.mark.parametrize(
-    ("argv", "environ"), [(["--config", "gone.toml"], {}), ([], {"FOGNODE_CONFIG": "gone.toml"})]
-)
+@pytest.mark.parametrize(("argv", "environ"), [(["--config", "gone.toml"], {}), ([], {"FOGNODE_CONFIG": "gone.toml"})])
 def test_a_file_that_was_asked_for_has_to_be_there(argv: list[str], environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"gone\.toml: cannot be read: No such file"):
         fognode(*argv, environ=environ)
@@ -226,9 +222,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert fognode("--task-timeout", text).task_timeout == seconds
 
 
-@pytest.mark.parametrize(
-    ("text", "size"), [("4096", 4096), ("64k", 2**16), ("512M", 2**29), ("1.5G", 1610612736)]
-)
+@pytest.mark.parametrize(("text", "size"), [("4096", 4096), ("64k", 2**16), ("512M", 2**29), ("1.5G", 1610612736)])
 def test_sizes(text: str, size: int) -> None:
     assert fognode("--memory-limit", text).memory_limit == size
 

@@ -73,9 +73,7 @@ class Ear:
 
 
 @asynccontextmanager
-async def announced(
-    site: str, node: str, *, broker: int | None = None, **options: Any
-) -> AsyncIterator[Discovery]:
+async def announced(site: str, node: str, *, broker: int | None = None, **options: Any) -> AsyncIterator[Discovery]:
     discovery = Discovery(site, node, **{"interfaces": LOOPBACK, **options})
     await discovery.start()
     try:
@@ -164,9 +162,7 @@ def test_a_device_on_the_same_computer_finds_its_broker(site: str, host: str) ->
         async with announced(site, "pi", interfaces=()) as pi:
             await pi.announce_broker(11883, host=host)
             (url,) = await asyncio.to_thread(find_brokers, TIMEOUT, site)
-            assert (
-                url == f"mqtt://{'127.0.0.1' if host == '127.0.0.1' else pi._here.addresses[0]}:11883/{site}"
-            )
+            assert url == f"mqtt://{'127.0.0.1' if host == '127.0.0.1' else pi._here.addresses[0]}:11883/{site}"
 
     run(scenario())
 

@@ -170,9 +170,7 @@ DAEMON = """
 
 
 @pytest.mark.parametrize("moment", ["at work", "importing"])
-def test_no_process_outlives_a_daemon_that_is_killed(
-    moment: str, processes: Processes, tmp_path: Path
-) -> None:
+def test_no_process_outlives_a_daemon_that_is_killed(moment: str, processes: Processes, tmp_path: Path) -> None:
     write_module(tmp_path, "daemon", DAEMON)
     write_module(tmp_path, "endless_tasks", "print('importing'); import threading; threading.Event().wait()")
     modules = [TASKS, "endless_tasks"] if moment == "importing" else [TASKS]

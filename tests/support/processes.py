@@ -28,9 +28,7 @@ _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 class Program:
     """A running program; its output is collected in a file, standard error included."""
 
-    def __init__(
-        self, command: list[str], output: Path, environ: Mapping[str, str], cwd: Path | None
-    ) -> None:
+    def __init__(self, command: list[str], output: Path, environ: Mapping[str, str], cwd: Path | None) -> None:
         self.command = command
         self._output = output
         with output.open("wb") as file:
@@ -107,9 +105,7 @@ class Processes:
     ) -> Program:
         """Start a program; ``environ`` is added to the environment of the tests."""
         output = self._folder / f"program-{len(self.programs)}.log"
-        program = Program(
-            [os.fspath(word) for word in command], output, {**os.environ, **(environ or {})}, cwd
-        )
+        program = Program([os.fspath(word) for word in command], output, {**os.environ, **(environ or {})}, cwd)
         self.programs.append(program)
         return program
 
@@ -167,9 +163,7 @@ def _ours(before: set[int]) -> Iterator[psutil.Process]:
 
 def _is_ours(process: psutil.Process) -> bool:
     # A process forked from the tests has no mark: what the system shows is the environment at the last exec.
-    return process.environ().get(_MARK) == _RUN or any(
-        parent.pid == os.getpid() for parent in process.parents()
-    )
+    return process.environ().get(_MARK) == _RUN or any(parent.pid == os.getpid() for parent in process.parents())
 
 
 def _is_helper(process: psutil.Process) -> bool:
