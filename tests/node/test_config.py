@@ -343,7 +343,7 @@ def test_help_teaches_every_setting_and_every_way_to_give_it(capsys: pytest.Capt
     help = capsys.readouterr().out
     for field in dataclasses.fields(NodeSettings):
         assert f"--{field.name.replace('_', '-')} " in help
-    for text in ("examples:", "FOGNODE_TASKS=", "/etc/fognode.toml", "fognode --tasks mytasks"):
+    for text in ("examples:", "FOGNODE_NODE=", "/etc/fognode.toml", "fognode --tasks mytasks"):
         assert text in help
 
 
