@@ -13,7 +13,7 @@ import contextlib
 import heapq
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,7 +46,8 @@ log = logging.getLogger(__name__)
 class _Job:
     """A job without an answer yet, and where it is.
 
-    ``worker`` is known from when one took it; ``workers`` are all that ever did.
+    ``worker`` is known from when one took it; ``workers`` are all that ever did. ``watches`` hold this run to
+    its limits; one that is ``greedy`` has outgrown its memory, and is not asked to end but killed.
     """
 
     start: Start
@@ -57,8 +58,8 @@ class _Job:
     workers: set[str] = field(default_factory=set)
     alone: bool = False
     began: float = 0.0
-    watch: asyncio.Task[None] | None = None
-    greedy: bool = False  # it has outgrown its memory limit: not to be asked to end, but killed
+    watches: list[asyncio.Task[None]] = field(default_factory=list)
+    greedy: bool = False
 
     def __lt__(self, other: _Job) -> bool:
         return self.rank < other.rank
@@ -70,8 +71,8 @@ class DaskEngine:
     ``address`` is ``"dask://host:port"`` for a cluster that is elsewhere (without a port: 8786), or
     ``"dask-local"`` (also None) for ``workers`` processes on this machine. The modules are imported by name
     in the workers. ``workers`` is also how many jobs run at once: a cluster elsewhere should have as many
-    threads, one to a worker process. A stopped task that stays in C code is killed with its process, but not
-    where the process may run others too.
+    threads, one to a worker process, and nannies. Where a worker runs several jobs, memory limits are not
+    held, and a stopped task that stays in C code is not killed.
 
     Raises ConfigError for any other address.
     """
@@ -158,7 +159,7 @@ class DaskEngine:
             self._end(job, await self._answer(job))
         except asyncio.CancelledError:
             if job.worker:
-                await self._clear(job, ask=not job.greedy)
+                await self._clear(job.key, job.worker, job.alone, ask=not job.greedy)
 
     async def _answer(self, job: _Job) -> JobEvent:
         """Have Dask run the job until there is an answer, over as many connections as that takes."""
@@ -175,6 +176,7 @@ class DaskEngine:
             finally:
                 del self._keys[job.key]
                 future.release()  # also takes it out of the queues, where it is in one
+                self._watch(job)
             if job.worker and not self._link.is_local:  # it may have lost no more than its scheduler
                 self._spawn(self._clear(job.key, job.worker, job.alone))
             await asyncio.sleep(_AGAIN)
@@ -209,39 +211,73 @@ class DaskEngine:
         if placed:
             job.worker, job.alone = message["worker"], message["alone"]
             job.workers.add(job.worker)
-        match message["op"]:
-            case "running":
-                self._set_timer(job)
-            case "progress":
-                self._emit(JobProgress(job.start.job, message["fraction"]))
-            case "memory":
-                self._fail(job, "MemoryLimit", _grown(message["growth"], job.start.memory or 0))
+        if message["op"] == "running":
+            job.began = asyncio.get_running_loop().time()
+            self._watch(job, *self._limits(job, message["size"]))
+        elif message["op"] == "progress":
+            self._emit(JobProgress(job.start.job, message["fraction"]))
 
-    def _set_timer(self, job: _Job) -> None:
-        loop = asyncio.get_running_loop()
-        job.began = loop.time()
-        if job.timer is not None:  # Dask runs it again, on another worker
-            job.timer.cancel()
+    def _watch(self, job: _Job, *limits: Coroutine[Any, Any, None]) -> None:
+        """Hold a run of the job to these limits, and no longer to those of the run before."""
+        for watch in job.watches:
+            watch.cancel()
+        job.watches = [self._spawn(limit) for limit in limits]
+
+    def _limits(self, job: _Job, size: int) -> Iterator[Coroutine[Any, Any, None]]:
         if job.start.timeout is not None:
-            seconds = job.start.timeout / 1000
-            message = f"took longer than its limit of {seconds:g} s"
-            job.timer = loop.call_later(seconds, self._fail, job, "TaskTimeout", message)
+            yield self._hold_time(job, job.start.timeout / 1000)
+        if job.start.memory is not None and job.alone:  # of several jobs nobody can tell which one grows
+            yield self._hold_memory(job, size, job.start.memory)
 
-    def _fail(self, job: _Job, why: str, message: str) -> None:
-        ran = (asyncio.get_running_loop().time() - job.began) * 1000
-        self._end(job, JobFailed(job.start.job, why, f"{job.start.name} {message}", "", ran))
+    async def _hold_time(self, job: _Job, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(KeyError):  # else it has died with its worker, and runs again
+            await self._ask(dask_worker.is_there, worker=job.worker, nanny=True)
+            self._fail(job, "TaskTimeout", f"took longer than its limit of {seconds:g} s")
 
-    async def _clear(self, key: str, worker: str, alone: bool) -> None:
+    async def _hold_memory(self, job: _Job, size: int, limit: int) -> None:
+        with contextlib.suppress(KeyError):
+            now = 0
+            while not now:
+                now = await self._ask(dask_worker.outgrown, size + limit, worker=job.worker, nanny=True)
+                if now is None:
+                    await asyncio.sleep(_AGAIN)
+            job.greedy = True
+            grown = f"grew by {(now - size) / _MIB:.0f} MiB"
+            self._fail(job, "MemoryLimit", f"{grown}, its limit is {limit / _MIB:.0f} MiB")
+
+    def _fail(self, job: _Job, type_: str, message: str) -> None:
+        if self._is_open(job):
+            ran = (asyncio.get_running_loop().time() - job.began) * 1000
+            self._end(job, JobFailed(job.start.job, type_, f"{job.start.name} {message}", "", ran))
+
+    async def _clear(self, key: str, worker: str, alone: bool, ask: bool = True) -> None:
         """Free a worker of a job that nobody waits for: ask the job to leave, or else kill the process."""
         if self._closing and self._link.is_local:
             return  # close() ends the worker too
+        with contextlib.suppress(KeyError):  # it has gone already
+            if ask and await self._ask(dask_worker.interrupt, key, _GRACE, worker=worker):
+                return
+            if not alone:
+                log.warning("a stopped task stays on Dask worker %s, which may run others too", worker)
+            elif not await self._ask(dask_worker.kill_worker, worker=worker, nanny=True):
+                log.warning("a stopped task may stay on Dask worker %s, which cannot be killed", worker)
+
+    async def _ask(self, function: Callable[..., Any], *arguments: Any, worker: str, nanny: bool = False) -> Any:
+        """Run a function beside the jobs of a worker, or in its nanny; None where no answer comes in time.
+
+        Raises KeyError when the scheduler knows no such worker, which it finds out for a nanny only.
+        """
         client = await self._link.client()
-        if await _ask(client, dask_worker.interrupt, key, _GRACE, workers=[worker]):
-            return
-        if not alone:
-            log.warning("a stopped task stays on Dask worker %s, which is spared as it runs others too", worker)
-        elif not await _ask(client, dask_worker.kill_worker, workers=[worker], nanny=True):
-            log.warning("a stopped task may stay on Dask worker %s, which cannot be killed", worker)
+        call = client.run(function, *arguments, workers=[worker], nanny=nanny)
+        try:
+            answers = await asyncio.wait_for(call, 2 * _GRACE)
+        except KeyError:
+            raise
+        except Exception as error:  # noqa: BLE001  of any kind, Dask's and the network's
+            log.debug("no answer from Dask worker %s: %s: %s", worker, type(error).__name__, error)
+            return None
+        return next(iter(answers.values()), None)
 
 
 async def _result(future: Any) -> dask_worker.Answer:
@@ -250,18 +286,6 @@ async def _result(future: Any) -> dask_worker.Answer:
     # Dask is not prepared to be cancelled in there, and comes out by itself when the future is released.
     answer: dask_worker.Answer = await asyncio.shield(result)
     return answer
-
-
-async def _ask(client: Any, function: Callable[..., Any], *arguments: Any, **where: Any) -> bool:
-    """Run a function beside the tasks of one worker, or in its nanny. Return whether it said True in time."""
-    try:
-        answers = await asyncio.wait_for(client.run(function, *arguments, **where), 2 * _GRACE)
-    except KeyError:
-        return True  # the scheduler has no such worker any more, so there is nothing left to do
-    except Exception as error:  # noqa: BLE001  of any kind, Dask's and the network's
-        log.debug("Dask worker: %s: %s", type(error).__name__, error)
-        return False
-    return any(answers.values())
 
 
 def _is_innocent(job: _Job, error: BaseException) -> bool:
@@ -277,10 +301,6 @@ def _why(job: _Job, error: BaseException) -> str:
     if isinstance(error, KilledWorker):
         return f"{len(job.workers)} Dask workers died under it, one after the other"
     return f"Dask: {type(error).__name__}: {error}"
-
-
-def _grown(growth: int, limit: int) -> str:
-    return f"grew by {growth / _MIB:.0f} MiB, its limit is {limit / _MIB:.0f} MiB"
 
 
 def _scheduler(address: str | None) -> str | None:

@@ -21,7 +21,7 @@ from fogsdk import tasks
 from fogsdk.errors import ConfigError, TaskRefused
 
 _PROGRESS_STEP = 0.01  # progress is passed on when it moved by this much: no task makes a flood of events
-_LOOK = 0.02  # seconds between two looks at a worker's memory
+_WATCH, _LOOK = 0.5, 0.02  # seconds to watch a worker's memory, and between two looks at it
 _MIB = 2**20
 
 Answer = tuple[Any, ...]
@@ -97,8 +97,13 @@ async def interrupt(key: str, grace: float) -> bool:
     return await asyncio.get_running_loop().run_in_executor(None, run.left.wait, grace)
 
 
-# These two run in a worker's nanny: a worker whose task keeps the interpreter to itself hears nothing. Dask hands
-# over the nanny because of the parameter's name.
+# What follows runs in a worker's nanny: a worker whose task keeps the interpreter to itself hears nothing. Dask
+# hands over the nanny because of the parameter's name.
+
+
+def is_there() -> bool:
+    """Return True, where there is somebody to do so."""
+    return True
 
 
 def kill_worker(dask_worker: Any) -> bool:
@@ -107,14 +112,14 @@ def kill_worker(dask_worker: Any) -> bool:
     return True
 
 
-async def outgrown(limit: int, seconds: float, dask_worker: Any) -> int:
-    """Watch the worker's resident memory for some seconds; return it as soon as it is above ``limit``, or 0."""
+async def outgrown(limit: int, dask_worker: Any) -> int:
+    """Watch the worker's resident memory (bytes); return it once it is above ``limit``, 0 after a while."""
     import psutil
 
     process = psutil.Process(dask_worker.pid)
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _WATCH
     while (size := process.memory_info().rss) <= limit:
-        if time.monotonic() >= end:
+        if time.monotonic() > end:
             return 0
         await asyncio.sleep(_LOOK)
     return int(size)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from fogsdk.core.costs import LIGHT_BELOW_MS
 from fogsdk.wire.messages import Hop, Result, Task, TaskInfo
 
 
@@ -84,6 +85,11 @@ class Held:
         if state not in _STEPS[self.state]:
             raise RuntimeError(f"task {self.key}: no step from {self.state.value} to {state.value}")
         self.state = state
+
+    @property
+    def quick(self) -> bool:
+        """Whether it is a light task that is as short as it should be."""
+        return self.weight == "light" and self.cost <= LIGHT_BELOW_MS
 
     @property
     def job_cost(self) -> float:

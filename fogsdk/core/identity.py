@@ -11,7 +11,8 @@ from fogsdk.wire.messages import TaskInfo
 class Identity:
     """What a node is: set at its start. ``tasks`` are what it offers, by name; a bridge's follow its core site's.
 
-    ``task_timeout`` (milliseconds) bounds tasks that declare no timeout; ``queue_limit`` is how many tasks it holds.
+    ``task_timeout`` (milliseconds) bounds tasks that declare no timeout; ``queue_limit`` is how many tasks it holds;
+    ``express`` workers, beside the others, run quick tasks alone.
     """
 
     node: str
@@ -19,6 +20,7 @@ class Identity:
     role: str = "fog"
     incarnation: int = 1
     workers: int = 1
+    express: int = 0
     tasks: dict[str, TaskInfo] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     queue_limit: int = 1000

@@ -193,7 +193,7 @@ class Node:
         return Send(to.link, topics.reply(self.me.site, sender), message, to.as_json)
 
     def _accepted(self, held: Held, now: int) -> Accepted:
-        return Accepted(held.task.id, self.me.node, int(self.work.queue.wait(now) + held.cost))
+        return Accepted(held.task.id, self.me.node, int(self.work.queue.wait(now, held.quick) + held.cost))
 
     def _finish(self, held: Held, answer: Answer, now: int) -> list[Command]:
         """Give a task its one outcome; whatever still works on it is stopped."""

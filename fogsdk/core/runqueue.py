@@ -1,29 +1,63 @@
-"""Tasks waiting for a worker of this node: highest priority first, then earliest deadline, then first come."""
+"""Tasks waiting for a worker of this node: highest priority first, then earliest deadline, then first come.
+
+Beside its ``slots`` a node may have ``express`` workers that only quick tasks get, so that a task of a millisecond does
+not wait for one of minutes to end. They share the cores with the others, which at such run times nobody notices.
+"""
 
 from __future__ import annotations
 
 import heapq
 
+from fogsdk.core.costs import LIGHT_BELOW_MS
 from fogsdk.core.held import Held, State
 
 _NO_DEADLINE = 2**62
 _FIRST = -1000  # splits and merges: others wait for them
 
 
-class RunQueue:
-    """The queue in front of ``slots`` workers, and the guess at how long a task waits in it."""
+class _Line:
+    """Waiting tasks in order. One that leaves from the middle stays in the heap until it comes up."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self) -> None:
+        self.waiting: dict[Held, None] = {}
+        self.cost = 0.0
+        self._heap: list[tuple[int, int, int, Held]] = []
+
+    def push(self, order: tuple[int, int, int], held: Held) -> None:
+        heapq.heappush(self._heap, (*order, held))
+        self.waiting[held] = None
+        self.cost += held.job_cost
+
+    def drop(self, held: Held) -> bool:
+        if held not in self.waiting:
+            return False
+        del self.waiting[held]
+        self.cost = max(0.0, self.cost - held.job_cost) if self.waiting else 0.0
+        return True
+
+    def first(self) -> tuple[int, int, int, Held] | None:
+        while self._heap:
+            held = self._heap[0][3]
+            if held in self.waiting and held.state is State.QUEUED:
+                return self._heap[0]
+            heapq.heappop(self._heap)
+        return None
+
+
+class RunQueue:
+    """The queue in front of the workers, and the guess at how long a task waits in it."""
+
+    def __init__(self, slots: int, express: int = 0) -> None:
         self.slots = slots
         self.running: dict[int, Held] = {}
         self.bytes = 0
-        self._heap: list[tuple[int, int, int, Held]] = []
-        self._waiting: dict[Held, None] = {}
-        self._queued_ms = 0.0
+        self._express = express
+        self._quick = _Line()
+        self._long = _Line()
         self._count = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._quick.waiting) + len(self._long.waiting)
 
     def push(self, held: Held, now: int) -> None:
         """Let a task wait for a worker."""
@@ -31,41 +65,46 @@ class RunQueue:
         expires = _NO_DEADLINE if held.expires is None else held.expires
         self._count += 1
         held.queued_at = now
-        heapq.heappush(self._heap, (rank, expires, self._count, held))
-        self._waiting[held] = None
-        self._queued_ms += held.job_cost
+        line = self._quick if _is_quick(held) else self._long
+        line.push((rank, expires, self._count), held)
         self.bytes += len(held.task.body)
 
     def drop(self, held: Held) -> None:
         """Take a task out of the queue or off its worker."""
-        if held in self._waiting:
-            del self._waiting[held]
-            self._queued_ms = max(0.0, self._queued_ms - held.job_cost) if self._waiting else 0.0
+        if self._quick.drop(held) or self._long.drop(held):
             self.bytes -= len(held.task.body)
         if held.job is not None:
             self.running.pop(held.job, None)
             held.job = None
 
     def next(self) -> Held | None:
-        """Take out the task to run next, None when no worker is free or nothing waits."""
-        if len(self.running) >= self.slots:
+        """Take out the task to run next, None when no worker is free for any that waits."""
+        busy = len(self.running)
+        lines = [self._quick, self._long] if busy < self.slots else [self._quick] if self._express_free() else []
+        firsts = [first for line in lines if (first := line.first()) is not None]
+        if not firsts:
             return None
-        while self._heap:
-            held = heapq.heappop(self._heap)[3]
-            if held in self._waiting and held.state is State.QUEUED:
-                self.drop(held)
-                return held
-        return None
+        held = min(firsts)[3]
+        self.drop(held)
+        return held
 
-    def wait(self, now: int) -> float:
-        """How long, in milliseconds, a task that came now would wait for a worker."""
-        free = self.slots - len(self.running) - len(self._waiting)
-        if free > 0:
+    def _express_free(self) -> bool:
+        return len(self.running) < self.slots + self._express
+
+    def wait(self, now: int, quick: bool = False) -> float:
+        """How long, in milliseconds, a task that came now would wait for a worker; ``quick`` if it is a quick one."""
+        if len(self.running) + len(self) < self.slots:
             return 0.0
+        if quick and self._express:
+            return self._quick.cost / self._express + (0.0 if self._express_free() else LIGHT_BELOW_MS / 2)
         left = [max(0.0, held.job_cost - (now - held.started)) for held in self.running.values()]
-        soonest = min(left, default=0.0)
-        return max(soonest, (self._queued_ms + sum(left)) / max(1, self.slots))
+        waiting = self._quick.cost + self._long.cost
+        return max(min(left, default=0.0), (waiting + sum(left)) / max(1, self.slots))
 
     def waiting(self) -> list[Held]:
-        """Everything that waits, oldest first."""
-        return list(self._waiting)
+        """Everything that waits, oldest first, quick tasks before the others."""
+        return [*self._quick.waiting, *self._long.waiting]
+
+
+def _is_quick(held: Held) -> bool:
+    return held.quick or held.job_kind != "run"

@@ -35,7 +35,7 @@ class Work:
     """Everything between a task's arrival at a node and its outcome."""
 
     def __init__(self, identity: Identity, directory: Directory, ledger: Ledger, presence: Presence) -> None:
-        self.queue = RunQueue(identity.workers)
+        self.queue = RunQueue(identity.workers, identity.express)
         self.away: dict[str, Held] = {}
         self._me = identity
         self._policy = POLICIES[identity.policy]
@@ -129,7 +129,7 @@ class Work:
             workers=self._me.workers,
             running=len(queue.running),
             queued=len(queue),
-            wait=queue.wait(now),
+            wait=queue.wait(now, held.quick),
             ran=held.cost,
             cpu=load.cpu,
             memory=load.memory,
@@ -220,7 +220,7 @@ class Work:
     def _ran_here(self, held: Held, event: JobDone, now: int) -> Effects:
         if held.job_kind == "run" and not event.hops and (held.part is None or held.parent is not None):
             self._costs.learn(held.task.name, event.ran / held.share)
-        wait = int(self.queue.wait(now))
+        wait = int(self.queue.wait(now, held.quick))
         hops = self._hops(held, event.ran, now, event.hops)
         return [(held, Result(held.task.id, event.value, hops, wait))]
 
@@ -282,7 +282,7 @@ class Work:
         own = Hop(self._me.node, "sent", held.why, held.part, took=float(now - held.arrived))
         hops = outcome.hops if held.part is not None and held.parent else (own, *outcome.hops, *held.lost)
         if isinstance(outcome, Result):
-            return Result(id, outcome.body, hops[: limits.HOPS], int(self.queue.wait(now)))
+            return Result(id, outcome.body, hops[: limits.HOPS], int(self.queue.wait(now, held.quick)))
         return replace(outcome, id=id, hops=hops[: limits.HOPS])
 
     def release(self, held: Held) -> list[Effect]:

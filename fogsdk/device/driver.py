@@ -34,6 +34,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 devices do not come back all at once."""
 LOGIN_TIMEOUT = 5.0
 HOUSEKEEPING = 1.0
+A_MOMENT = 0.1
 
 
 def clock() -> int:
@@ -100,10 +101,12 @@ class Driver:
 
     def close(self) -> None:
         """End the connection and the thread; what is not settled stays so."""
+        connected = self._connection is not None
         self._closing = True
         self._wake()
         if self._thread.is_alive() and not self.on_this_thread():
-            self._thread.join()
+            # A connection takes its leave. An attempt to connect cannot be broken off: it ends by itself, in seconds.
+            self._thread.join(None if connected else A_MOMENT)
 
     def _wake(self) -> None:
         if self._awake or self.on_this_thread():

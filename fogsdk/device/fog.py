@@ -17,6 +17,7 @@ from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
 from fogsdk.device.driver import Driver, clock
 from fogsdk.device.future import FogFuture, Trace
+from fogsdk.device.mqtt import check_files
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, ConnectionFailed, DeadlineExceeded, FogError, TaskFailed, TaskRefused, WireError
 from fogsdk.wire import limits, values
@@ -93,6 +94,7 @@ class Fog:
             self.site, self.name = check_id(site, "site"), check_id(name, "name")
         except WireError as error:
             raise ConfigError(str(error)) from None
+        check_files(credentials)
         self._futures: dict[str, tuple[FogFuture, int]] = {}
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)

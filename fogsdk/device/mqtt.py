@@ -16,6 +16,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
 
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import ConfigError, ConnectionFailed
@@ -54,8 +55,9 @@ class MqttConnection:
         self.broker = broker
         self._on_message = on_message
         self._on_down = on_down
-        self._down = False
+        self._answered = self._down = False
         self._keepalive = keepalive
+        self._has_certificate = credentials.cert is not None
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311
         )
@@ -67,8 +69,8 @@ class MqttConnection:
         if will is not None:
             client.will_set(will[0], will[1], qos=0, retain=True)
         client.connect_timeout = CONNECT_TIMEOUT
-        client.on_connect = lambda _c, _u, _f, reason, _p: on_up() if not reason.is_failure else self._end(str(reason))
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._end(str(reason))
+        client.on_connect = lambda _c, _u, _f, reason, _p: self._login_answered(reason, on_up)
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._end(self._why_closed(reason))
         client.on_message = lambda _c, _u, message: self._hear(message.topic, bytes(message.payload))
         # With this set, publish() only queues: whoever drives the connection does all the writing.
         client.on_socket_register_write = lambda _c, _u, _s: on_want_write()
@@ -117,6 +119,26 @@ class MqttConnection:
         except Exception:  # paho would hand out the same message again and again
             log.exception("a bug, on a message of %d bytes on %s", len(payload), topic)
 
+    def _login_answered(self, reason: ReasonCode, on_up: Callable[[], None]) -> None:
+        self._answered = True
+        if reason.is_failure:
+            self._end(str(reason))
+        else:
+            on_up()
+
+    def _why_closed(self, reason: ReasonCode) -> str:
+        if reason != "Unspecified error":
+            return str(reason)
+        if self._answered:
+            return "the broker or the network closed it"
+        if not self.broker.tls:
+            guess = "perhaps that port wants mqtts://"
+        elif self._has_certificate:
+            guess = "perhaps it does not take this certificate"
+        else:
+            guess = "perhaps it wants a certificate (cert and key)"
+        return f"it closed the connection without an answer; {guess}"
+
     def _check(self, code: MQTTErrorCode) -> None:
         if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             self._end(paho.error_string(code))
@@ -151,16 +173,35 @@ class MqttConnection:
             self.socket.close()
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """A socket whose handshake ends in time, and closes it when it fails: paho sees to neither."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(CONNECT_TIMEOUT)
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
     """The TLS settings for a login: the system's authorities, or ``ca``. Raises ConfigError for unreadable files."""
     try:
         context = ssl.create_default_context(cafile=credentials.ca)
+        context.sslsocket_class = _TlsSocket
         if credentials.cert:
             context.load_cert_chain(credentials.cert, credentials.key)
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(str(file) for file in (credentials.ca, credentials.cert, credentials.key) if file)
         raise ConfigError(f"cannot load the TLS files {files}: {error}") from error
     return context
+
+
+def check_files(credentials: Credentials) -> None:
+    """Raise ConfigError for TLS files that cannot be loaded: at once, not at every attempt to connect."""
+    if credentials.ca or credentials.cert:
+        tls_context(credentials)
 
 
 def describe(error: BaseException) -> str:
@@ -173,4 +214,6 @@ def describe(error: BaseException) -> str:
         return "no answer (timed out)"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}; pass ca= with the site's authority"
+    if isinstance(error, (ConnectionResetError, ssl.SSLError)):
+        return f"it broke off the handshake; perhaps that port does not speak TLS ({error})"
     return str(error) or type(error).__name__

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from fogsdk import __version__
 from fogsdk.core.events import Measured
 from fogsdk.core.identity import Identity
+from fogsdk.device.mqtt import check_files
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConnectionFailed
 from fogsdk.node.broker import Broker
@@ -49,14 +50,16 @@ def offer(specs: dict[str, TaskSpec]) -> dict[str, TaskInfo]:
     }
 
 
-def node_identity(settings: NodeSettings, tasks: dict[str, TaskInfo], slots: int) -> Identity:
-    """What a node with an executor of its own is, from its settings; ``slots`` is how many jobs that runs at once."""
+def node_identity(settings: NodeSettings, tasks: dict[str, TaskInfo], workers: int, express: int = 0) -> Identity:
+    """What a node with an executor of its own is, from its settings; together ``workers`` and ``express`` are how many
+    jobs that runs at once."""
     return Identity(
         settings.node,
         settings.site,
         role=settings.role,
         incarnation=time.time_ns() // 1_000_000,
-        workers=slots,
+        workers=workers,
+        express=express,
         tasks=tasks,
         addresses=tuple(settings.advertise),
         queue_limit=settings.queue_limit,
@@ -73,9 +76,11 @@ def measure() -> Measured:
 
 
 def credentials(settings: SiteSettings) -> Credentials:
-    """The login at the brokers."""
+    """The login at the brokers. Raises ConfigError for files that cannot be read."""
     files = [None if path is None else str(path) for path in (settings.ca, settings.cert, settings.key)]
-    return Credentials(settings.username, settings.read_password(), *files)
+    login = Credentials(settings.username, settings.read_password(), *files)
+    check_files(login)
+    return login
 
 
 class Daemon:
@@ -90,6 +95,7 @@ class Daemon:
         self._found = asyncio.Event()
         self._ending = asyncio.Event()
         self._signals = 0
+        self._keeper: asyncio.Future[None] | None = None
         self._discovery = Discovery(
             settings.site,
             settings.node,
@@ -131,11 +137,15 @@ class Daemon:
             if self.settings.mdns:
                 await self._discovery.start()
             await self._serve_broker()
+            if self.settings.broker == "auto" and not self.settings.brokers:
+                self._keeper = asyncio.ensure_future(self._keep_one_served())
             log.info(
                 "node %s of site %s: %d tasks", self.settings.node, self.settings.site, len(self.runtime.identity.tasks)
             )
             yield
         finally:
+            if self._keeper is not None:
+                self._keeper.cancel()
             await self.runtime.close()
             if self.settings.mdns:
                 await self._discovery.close()
@@ -171,13 +181,28 @@ class Daemon:
             if settings.broker != "auto":
                 raise
             log.info("port %d is taken; taking what serves there for the site's broker", settings.broker_port)
-            self.runtime.add_broker(parse(f"mqtt://{settings.host}:{settings.broker_port}"))
+            host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+            self.runtime.add_broker(parse(f"mqtt://{host}:{settings.broker_port}"))
             return
         self._broker = broker
         log.info("serving a broker (%s) at %s port %d", broker.kind, settings.host, broker.port)
         self.runtime.add_broker(parse(broker.url))
         if settings.mdns:
             await self._discovery.announce_broker(broker.port, tls=broker.url.startswith("mqtts:"), host=broker.host)
+
+    async def _keep_one_served(self) -> None:
+        """The node that served the broker may be gone for good: then this one serves one."""
+        missing_since: float | None = None
+        while True:
+            await asyncio.sleep(1.0)
+            now = asyncio.get_running_loop().time()
+            if any(self.runtime.brokers.values()) or self._broker is not None:
+                missing_since = None
+            elif missing_since is None:
+                missing_since = now
+            elif now - missing_since >= LOOK_FOR_BROKERS:
+                self._found.clear()
+                await self._serve_broker()
 
     async def _one_is_there(self) -> bool:
         if self.settings.brokers or self.settings.broker_config:

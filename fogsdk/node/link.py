@@ -130,7 +130,7 @@ class Link:
         try:
             await asyncio.shield(opening)
         except ConnectionFailed as error:
-            return False, str(error)
+            return False, str(error).removeprefix(f"{self.name}: ")
         except asyncio.CancelledError:
             opening.add_done_callback(lambda _: connection.close())
             raise

@@ -15,6 +15,9 @@ from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.daemon import Daemon, node_identity, offer
 from fogsdk.node.pool import Pool
 
+EXPRESS = 1
+"""Workers beside those of the settings that run quick tasks alone."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a fog node; returns the exit code: 0 after a signal, 1 when it could not run, 2 for wrong settings."""
@@ -29,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _serve(settings: NodeSettings) -> None:
     specs = tasks.load(settings.tasks)
-    pool = Pool(settings.tasks, settings.workers, memory=settings.memory_limit)
-    await Daemon(settings, node_identity(settings, offer(specs), pool.slots), pool).serve()
+    pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit)
+    await Daemon(settings, node_identity(settings, offer(specs), settings.workers, EXPRESS), pool).serve()
 
 
 def start_log(level: str) -> None:

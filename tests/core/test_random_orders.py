@@ -36,7 +36,7 @@ class Story:
     def __init__(self, seed: int, faults: float) -> None:
         self.world = World(seed, brokers=("a", "b"), faults=faults)
         for name in NODES:
-            self.world.add_node(name)
+            self.world.add_node(name, express=1)
         self.world.add_node("bridge", role="cloud", workers=20)
         self.world.add_client("dev")
         self.world.add_client("two")
@@ -96,7 +96,7 @@ def check_states(world: World) -> None:
             assert places[State.QUEUED] == (held.state is State.QUEUED), held
             assert places[State.AWAY] == (held.state is State.AWAY), held
             assert held.state is not State.DONE or held.parent is not None, held
-        assert len(work.queue.running) <= peer.core.me.workers
+        assert len(work.queue.running) <= peer.core.me.workers + peer.core.me.express
 
 
 def check_quiet(world: World) -> None:

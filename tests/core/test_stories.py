@@ -106,6 +106,19 @@ def test_a_silent_node_is_found_by_the_device_itself_within_a_second_and_a_half(
     assert isinstance(outcome(world, "t1"), Result)
 
 
+def test_a_light_task_does_not_wait_for_long_ones_to_end() -> None:
+    world = World(seed=1)
+    world.add_node("n0", express=1)
+    world.add_client("dev")
+    for index in range(6):
+        world.submit("dev", f"t{index}", "long")
+    world.run(20)
+    world.submit("dev", "light")
+    at = world.now
+    assert isinstance(outcome(world, "light"), Result)
+    assert world.now - at < 50
+
+
 def test_two_devices_with_the_same_ids_get_their_own_results() -> None:
     world = fog(1)
     world.add_client("other")

@@ -253,7 +253,7 @@ class World:
     # ------------------------------------------------------------ workers
 
     def _start(self, peer: Peer, start: Start) -> None:
-        assert len(peer.jobs) < peer.core.me.workers, "more jobs than workers"
+        assert len(peer.jobs) < peer.core.me.workers + peer.core.me.express, "more jobs than workers"
         peer.jobs[start.job] = start
         self.runs.append((peer.name, start.kind, start.name))
         runs = RUNS.get(start.name, 5) if start.kind == "run" else 2

@@ -1,0 +1,108 @@
+"""The daemon on its own: brokers that it serves, finds and shares, and being found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+import fogsdk
+from fogsdk.device import discovery
+from tests.support.ports import free_port
+from tests.support.processes import Processes, Program
+from tests.support.waiting import eventually
+
+LOOPBACK = "127.0.0.1"
+
+
+class Home:
+    """Nodes of one site that are told no broker."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self.port = free_port()
+        self.site = f"home-{self.port}"
+
+    def start(self, name: str, *flags: str, port: int | None = None) -> Program:
+        where = ["--site", self.site, "--mdns-interfaces", LOOPBACK, "--broker-port", str(port or self.port)]
+        what = ["--node", name, "--tasks", "tests.node.pool_tasks", "--workers", "1"]
+        return self._processes.start_python("-m", "fogsdk.node.main", *what, *where, *flags)
+
+
+@pytest.fixture
+def home(processes: Processes) -> Home:
+    return Home(processes)
+
+
+def test_the_first_node_serves_a_broker_and_the_second_finds_it_by_mdns(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = home.start("one")
+    first.wait_for("serving a broker")
+    first.wait_for("connected to")
+    second = home.start("two", port=free_port())
+    second.wait_for("connected to")
+    assert "serving a broker" not in second.output
+    monkeypatch.delenv("FOG_URL", raising=False)
+    with fogsdk.connect(site=home.site) as fog:  # no URL: found by mDNS as well
+        eventually(lambda: {"one", "two"} <= fog.nodes().keys(), what="both nodes")
+
+
+def test_two_nodes_of_one_computer_share_the_broker_that_one_of_them_serves(home: Home) -> None:
+    nodes = [home.start("one", "--no-mdns"), home.start("two", "--no-mdns")]
+    for node in nodes:
+        node.wait_for("connected to")
+    with fogsdk.connect(f"mqtt://{LOOPBACK}:{home.port}/{home.site}") as fog:
+        eventually(lambda: {"one", "two"} <= fog.nodes().keys(), what="both nodes")
+
+
+def test_a_broker_on_the_loopback_is_announced_on_this_computer_alone(home: Home) -> None:
+    home.start("one").wait_for("connected to")
+
+    def found() -> list[str]:
+        return discovery.find_brokers(1.0, site=home.site, interface=LOOPBACK)
+
+    assert eventually(found) == [f"mqtt://{LOOPBACK}:{home.port}/{home.site}"]
+
+
+def test_a_broker_that_is_killed_is_started_again_and_the_node_returns_to_it(home: Home) -> None:
+    node = home.start("one", "--no-mdns")
+    node.wait_for("connected to")
+    with fogsdk.connect(f"mqtt://{LOOPBACK}:{home.port}/{home.site}") as fog:
+        eventually(lambda: "one" in fog.nodes(), what="the node")
+        broker = eventually(lambda: _broker_of(node))
+        broker.kill()
+        assert fog.run("increment", 1, deadline=20) == 2
+    node.wait_for("started again")
+
+
+def test_when_the_node_that_served_the_broker_dies_another_serves_one_and_devices_find_it(home: Home) -> None:
+    first = home.start("one")
+    first.wait_for("connected to")
+    second = home.start("two")
+    second.wait_for("connected to")
+    with fogsdk.connect(f"mqtt://{LOOPBACK}:{home.port}/{home.site}") as fog:
+        eventually(lambda: {"one", "two"} <= fog.nodes().keys(), what="both nodes")
+        first.kill()
+        assert fog.run("increment", 1, deadline=20) == 2
+    second.wait_for("serving a broker")
+
+
+def _broker_of(node: Program) -> psutil.Process:
+    return next(child for child in psutil.Process(node.pid).children() if "mosquitto" in child.name())
+
+
+def test_the_warning_of_an_open_node_comes_at_every_start(home: Home, tmp_path: Path) -> None:
+    for _ in range(2):
+        node = home.start("one", "--no-mdns", "--host", "0.0.0.0", "--insecure-lan")
+        node.wait_for("connected to")
+        assert "WARNING" in node.output
+        assert "everybody" in node.output
+        node.terminate()
+
+
+def test_without_that_flag_it_does_not_start(home: Home) -> None:
+    node = home.start("one", "--no-mdns", "--host", "0.0.0.0")
+    assert node.wait() == 2
+    assert "insecure_lan" in node.output
