@@ -42,7 +42,10 @@ class TaskSpec:
     @functools.cached_property
     def parameters(self) -> inspect.Signature:
         """The function's parameters."""
-        return inspect.signature(self.function)
+        try:
+            return inspect.signature(self.function, eval_str=True)
+        except (NameError, AttributeError, TypeError):  # annotations that mean something to a type checker alone
+            return inspect.signature(self.function)
 
     @property
     def signature(self) -> str:

@@ -1,0 +1,119 @@
+"""The options that every command has: which site, over which broker, with which login."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+from pathlib import Path
+
+from fogsdk.cli.observer import Observer, connect_first
+from fogsdk.device.discovery import find_brokers
+from fogsdk.device.fog import FALLBACK_URL, Fog
+from fogsdk.device.fog import connect as connect_to
+from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
+from fogsdk.errors import ConfigError, WireError
+from fogsdk.wire.topics import check_id
+
+PASSWORD_VARIABLE = "FOG_PASSWORD"  # noqa: S105 - its name, not a password
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options to a command."""
+    group = parser.add_argument_group("connection")
+    group.add_argument(
+        "--url",
+        action="append",
+        metavar="URL",
+        help="a broker, mqtt://host[:port][/site] or mqtts://...; repeat it for further ones, tried in turn "
+        "(default: $FOG_URL, then what mDNS finds, then fog.local)",
+    )
+    group.add_argument("--site", metavar="ID", help='the site (default: what the URL says, else "home")')
+    group.add_argument("--username", metavar="NAME", help="login at the broker, and sender of the tasks")
+    files = {
+        "--password-file": f"file that holds the password (default: ${PASSWORD_VARIABLE})",
+        "--ca": "certificate (PEM) that the broker's is signed with",
+        "--cert": "certificate (PEM) of this client",
+        "--key": "private key (PEM) of this client",
+    }
+    for flag, text in files.items():
+        complete_files(group.add_argument(flag, metavar="FILE", help=text))
+    group.add_argument(
+        "--timeout",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="time to find a broker that accepts the login (default: 10)",
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON to stdout, for other programs")
+
+
+def complete_files(option: argparse.Action) -> None:
+    """Let the shell complete the names of files for this option: what shtab.FILE says."""
+    files = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+    option.complete = files  # type: ignore[attr-defined]
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds, for argparse."""
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text}")
+    return value
+
+
+def urls(args: argparse.Namespace) -> tuple[list[str], str]:
+    """The brokers to try, in order, and where they are known from."""
+    if args.url:
+        return list(args.url), "--url"
+    given = [url for url in os.environ.get("FOG_URL", "").split(",") if url.strip()]
+    if given:
+        return given, "$FOG_URL"
+    found = find_brokers(site=args.site)
+    return (found, "mDNS") if found else ([FALLBACK_URL], "the last resort, as mDNS found none")
+
+
+def login(args: argparse.Namespace) -> Credentials:
+    """The login. Raises ConfigError for a password file that cannot be read."""
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if args.password_file:
+        try:
+            password = Path(args.password_file).read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--password-file {args.password_file} cannot be read: {error}") from error
+    return Credentials(args.username, password, args.ca, args.cert, args.key)
+
+
+def party(args: argparse.Namespace, urls: list[str]) -> tuple[list[BrokerUrl], str, str]:
+    """The brokers, the site, and this program's id on the wire. Raises ConfigError.
+
+    The id is the login's name: a broker with an access list passes nothing under another.
+    """
+    brokers = [parse(url.strip()) for url in urls]
+    site = args.site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
+    user = next((broker.username for broker in brokers if broker.username), args.username)
+    try:
+        return brokers, check_id(site, "site"), check_id(user or f"fog-{secrets.token_hex(4)}", "username")
+    except WireError as error:
+        raise ConfigError(str(error)) from None
+
+
+def connect(args: argparse.Namespace) -> Fog:
+    """Connect, for running tasks. Raises ConnectionFailed and ConfigError."""
+    as_whom = login(args)
+    return connect_to(
+        urls(args)[0],
+        site=args.site,
+        username=as_whom.username,
+        password=as_whom.password,
+        ca=as_whom.ca,
+        cert=as_whom.cert,
+        key=as_whom.key,
+        timeout=args.timeout,
+    )
+
+
+def observe(args: argparse.Namespace) -> Observer:
+    """Connect, for listening to a site. Raises ConnectionFailed and ConfigError."""
+    brokers, site, sender = party(args, urls(args)[0])
+    return connect_first(brokers, login(args), site, sender, args.timeout)
