@@ -52,7 +52,6 @@ class Observer:
             on_up=self._accept,
             on_down=self._end,
             on_message=self._take,
-            on_want_write=lambda: None,
         )
         self._connection.open()
         try:
@@ -91,7 +90,7 @@ class Observer:
         """Write what is to be written, wait for something to come, and take it in."""
         connection = self._connection
         if connection.wants_write:
-            connection.writable()
+            connection.flush()
         if self._ended is None:
             writers = [connection.socket] if connection.wants_write else []
             readable, writable, _ = select.select([connection.socket], writers, [], min(longest, HOUSEKEEPING))
@@ -108,13 +107,13 @@ class Observer:
     def subscribe(self, *filters: str) -> None:
         """Hear these topics from now on."""
         self._connection.subscribe(list(filters))
-        self._connection.writable()
+        self._connection.flush()
 
     def send(self, topic: str, message: Message) -> float:
         """Publish a message at once; returns when that was, on ``time.perf_counter()``."""
         when = time.perf_counter()
         self._connection.publish(topic, codec.encode([message]))
-        self._connection.writable()
+        self._connection.flush()
         return when
 
     def listen(self, seconds: float) -> Iterator[Heard]:

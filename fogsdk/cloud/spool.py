@@ -114,6 +114,10 @@ class Spool:
             count = len(self._sizes) + (key not in self._sizes)
             total = self._bytes + size - self._sizes.get(key, 0)
             if count > self._most or total > self._most_bytes:
+                self._make_room(key)
+                count = len(self._sizes) + (key not in self._sizes)
+                total = self._bytes + size - self._sizes.get(key, 0)
+            if count > self._most or total > self._most_bytes:
                 raise SpoolFull(
                     f"the spool holds {len(self._sizes)} of {self._most} tasks and {self._bytes} of "
                     f"{self._most_bytes} bytes: no room for {size} bytes more"
@@ -182,6 +186,13 @@ class Spool:
         if stale and self._write("DELETE FROM task WHERE done_at < ?", (before,)):
             for key in stale:
                 self._set_size(key, None)
+
+    def _make_room(self, but: Key) -> None:
+        """Forget the older half of the results: what is done makes room for what is not."""
+        oldest = "SELECT sender, id FROM task WHERE done_at IS NOT NULL ORDER BY done_at"
+        done = [key for key in self._db.execute(oldest).fetchall() if key != but]
+        for key in done[: len(done) // 2 + 1]:
+            self.remove(*key)
 
     def _set_size(self, key: Key, size: int | None) -> None:
         self._bytes += (size or 0) - self._sizes.pop(key, 0)

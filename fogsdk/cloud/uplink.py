@@ -95,6 +95,8 @@ class Uplink:
             self._loop.call_soon(self._answer_from_spool, job.job, known.result)
             return
         if not self.up and self._may_run_in_the_fog(job.name):
+            if known is not None:
+                self._spool.remove(job.sender, job.id)
             self._loop.call_soon(self._emit, _away(job.job))
             return
         remote = remote_id(job.sender, job.id)
@@ -136,7 +138,12 @@ class Uplink:
             self._spool.remove(record.sender, record.id)
             return
         left = record.left(time.time())
-        if isinstance(task, Task):
+        if isinstance(task, Task) and all(info.name != task.name for info in self._offered):
+            log.warning(
+                "the spool held a task %r, which the core site offered no more when last heard: dropped", task.name
+            )
+            self._spool.remove(record.sender, record.id)
+        elif isinstance(task, Task):
             again = Task(record.id, task.name, task.body, left, task.priority)
             self._emit(Asked("", record.sender, again))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fogsdk.core.commands import Command, Note, Settled, Subscribe
 from fogsdk.core.costs import GUESS_MS, Costs
+from fogsdk.core.entry import Entry, Orphaned
 from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Submit, Tick, Withdraw
-from fogsdk.core.ledger import Effect, Entry, Ledger, Orphaned
+from fogsdk.core.ledger import Effect, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.rendezvous import ranked
 from fogsdk.wire import topics
@@ -116,7 +117,11 @@ class Client:
         return min(pool, key=lambda member: self._done(member, entry.task, now), default=None)
 
     def _able(self, members: list[Member], entry: Entry, now: int) -> list[Member]:
-        return [m for m in members if m.available(now) and entry.avoid.get(m.node, 0) <= now]
+        return [
+            m
+            for m in members
+            if m.available(now) and entry.avoid.get(m.node, 0) <= now and self.ledger.has_room(m.node)
+        ]
 
     def _done(self, member: Member, task: Task, now: int) -> float:
         return member.queue(now) + self._ran(member, task) + member.travel()

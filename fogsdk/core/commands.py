@@ -86,8 +86,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Log in anew on every link: the will that the brokers have is of an earlier incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """Draining is over: nothing is held any more, the daemon can end."""
 
 
-Command = Send | Subscribe | Unsubscribe | Start | Stop | Settled | Advanced | Note | Leave
+Command = Send | Subscribe | Unsubscribe | Start | Stop | Settled | Advanced | Note | Reconnect | Leave

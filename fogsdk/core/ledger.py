@@ -10,9 +10,11 @@ An entry is *waiting* (no taker), *sent* (its taker has not answered yet) or *he
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import islice
 
 from fogsdk.core.commands import Advanced, Send, Settled
+from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned, Taker
 from fogsdk.core.membership import Directory
 from fogsdk.core.timers import Timers
 from fogsdk.wire import topics
@@ -31,14 +33,14 @@ from fogsdk.wire.messages import (
     Task,
 )
 
-FIRST_CHECK = 300
-"""Milliseconds until the taker of a task is first asked what became of it."""
 LAST_CHECK = 5000
 """Milliseconds between questions about one task at the most: each doubles the time to the next."""
 BYTES_PER_MS = 1000
 """The slowest link that is not taken for a silent one: a large task gets more time before the first question."""
 PROBE_EVERY = 250
 """Milliseconds without a word from a taker until it is asked about one of its tasks, whichever is oldest."""
+SLOW_LINK_WITHIN = 5000
+"""Milliseconds after large tasks left in which a silence is put down to the link too, which then counts as slower."""
 SILENT_AFTER = 1000
 """Milliseconds of unanswered questions after which a taker counts as silent, and its tasks go elsewhere."""
 WAIT_AGAIN = 500
@@ -48,43 +50,6 @@ MOST_ENDED = 4096
 """Ended tasks that are remembered, so that one who still works on them can be told to stop."""
 
 _ELSEWHERE = ("overloaded", "leaving")
-
-
-@dataclass(slots=True)
-class Entry:
-    """One task that was handed in, until it is settled. Times are in milliseconds."""
-
-    task: Task
-    submitted: int
-    expires: int | None
-    taker: str | None = None
-    held: bool = False
-    sent_at: int = 0
-    link: str = ""
-    interval: int = FIRST_CHECK
-    former: dict[str, None] = field(default_factory=dict)
-    avoid: dict[str, int] = field(default_factory=dict)
-    refusal: Refused | None = None
-    lost: tuple[Hop, ...] = ()
-    cost: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Orphaned:
-    """The task needs a taker: its last one, ``node``, is gone, silent or unwilling (``why``), or there was none."""
-
-    id: str
-    node: str | None
-    why: str
-
-
-@dataclass(slots=True)
-class _Taker:
-    """What the ledger knows of one that holds tasks for it: when it was last heard, since when it owes an answer."""
-
-    ids: dict[str, None] = field(default_factory=dict)
-    heard: int = 0
-    owing_since: int | None = None
 
 
 Effect = Send | Settled | Advanced | Orphaned
@@ -98,7 +63,10 @@ class Ledger:
         self._site = site
         self._me = me
         self._directory = directory
-        self._takers: dict[str, _Taker] = {}
+        self._takers: dict[str, Taker] = {}
+        self._waiting: dict[str, None] = {}
+        self._out_by = 0
+        self._slowness = 1
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._due: Timers[str] = Timers()
         self._probes: Timers[str] = Timers()
@@ -126,12 +94,14 @@ class Ledger:
         member = self._directory.members.get(node)
         if member is None or member.link is None:
             return self.wait(id, now)
+        self._waiting.pop(id, None)
         entry.taker, entry.link, entry.held = node, member.link, False
-        entry.sent_at, entry.interval = now, FIRST_CHECK + len(entry.task.body) // BYTES_PER_MS
+        self._out_by = max(self._out_by, now) + len(entry.task.body) * self._slowness // BYTES_PER_MS
+        entry.sent_at, entry.interval = now, FIRST_CHECK + self._out_by - now
         entry.former.pop(node, None)
         entry.cost = cost
         member.outstanding_ms += cost
-        taker = self._takers.setdefault(node, _Taker())
+        taker = self._takers.setdefault(node, Taker())
         if not taker.ids:
             taker.heard, taker.owing_since = now, None
             self._probes.set(node, now + max(PROBE_EVERY, entry.interval))
@@ -143,7 +113,8 @@ class Ledger:
         """Keep a task without a taker; it comes back as :class:`Orphaned` at ``until``."""
         entry = self.entries[id]
         self._release(entry, id)
-        self._due.set(id, now + WAIT_AGAIN if until is None else until)
+        self._waiting[id] = None
+        self._due.set(id, now + max(WAIT_AGAIN, 2 * len(self._waiting)) if until is None else until)
         return []
 
     def take_back(self, id: str, cancel: bool = True) -> list[Effect]:
@@ -151,11 +122,14 @@ class Ledger:
         entry = self.entries.pop(id, None)
         if entry is None:
             return []
+        if not self.entries:
+            self._slowness = 1
         self._ended[id] = None
         if len(self._ended) > MOST_ENDED:
             self._ended.popitem(last=False)
         holders = ([entry.taker] if entry.taker else []) + list(entry.former)
         self._release(entry, id)
+        self._waiting.pop(id, None)
         self._due.drop(id)
         self._expiries.drop(id)
         return [send for node in holders for send in self._cancel(node, id)] if cancel else []
@@ -204,9 +178,11 @@ class Ledger:
             return self._keeps(entry, reply)
         if isinstance(reply, Refused):
             return self._refused(entry, reply, now)
-        if isinstance(reply, Cancelled):
-            return []
+        if isinstance(reply, Cancelled):  # of an earlier life of the same id: this one never arrived
+            return self._send_again(reply.id, entry, now)
         self._learn(entry, reply, now)
+        if entry.taker is not None:
+            self._freed(entry.taker, now)
         return self._settle(entry, reply)
 
     def _heard(self, node: str, now: int) -> None:
@@ -246,18 +222,44 @@ class Ledger:
             entry.former.pop(reply.node, None)
             return []
         if reply.reason == "unknown-id":
-            if now - entry.sent_at < PROBE_EVERY:
-                return []  # sent again no faster than that, whatever a node says
-            return self.assign(id, reply.node, now, entry.cost)
+            return self._send_again(id, entry, now)
         entry.refusal = reply
         if reply.reason in _ELSEWHERE:
-            entry.avoid[reply.node] = now + (reply.retry_after or WAIT_AGAIN)
+            if reply.reason == "overloaded":
+                self._full(reply, now)
+            entry.avoid[reply.node] = now + min(reply.retry_after or WAIT_AGAIN, LAST_CHECK)
         elif reply.reason == "unknown-task":
             entry.avoid[reply.node] = now + LAST_CHECK
         else:
             self.take_back(id, cancel=False)
             return [Settled(id, reply)]
         return self._orphan(id, entry, reply.reason)
+
+    def _full(self, reply: Refused, now: int) -> None:
+        """A node has no room for more than it holds: without this each task would find that out for itself, again
+        and again. Room for one more opens with each result that comes from there."""
+        member = self._directory.members.get(reply.node)
+        if member is not None:
+            member.full_until = now + min(reply.retry_after or WAIT_AGAIN, LAST_CHECK)
+            member.room = max(1, len(self._takers[reply.node].ids) - 1)
+
+    def has_room(self, node: str) -> bool:
+        """Whether a node can take one more of this ledger's tasks, as far as it said."""
+        room, taker = self._directory.members[node].room, self._takers.get(node)
+        return room is None or taker is None or len(taker.ids) < room
+
+    def _freed(self, node: str, now: int) -> None:
+        member = self._directory.members.get(node)
+        if member is None or member.room is None:
+            return
+        member.room, member.full_until = member.room + 1, 0
+        for id in islice(self._waiting, 2):
+            self._due.set(id, now)
+
+    def _send_again(self, id: str, entry: Entry, now: int) -> list[Effect]:
+        if entry.taker is None or now - entry.sent_at < PROBE_EVERY:
+            return []  # no faster than that, whatever a node says
+        return self.assign(id, entry.taker, now, entry.cost)
 
     def _orphan(self, id: str, entry: Entry, why: str) -> list[Effect]:
         node = entry.taker
@@ -270,7 +272,7 @@ class Ledger:
     def node_gone(self, node: str, why: str) -> list[Effect]:
         """A node is gone or was started anew: what it held needs another taker."""
         taker = self._takers.get(node)
-        return [effect for id in list(taker.ids) for effect in self._lose(id, why)] if taker else []
+        return [effect for id in list(taker.ids) for effect in self._lose(id, why, may_live=True)] if taker else []
 
     def _lose(self, id: str, why: str, may_live: bool = False) -> list[Effect]:
         entry = self.entries[id]
@@ -292,7 +294,7 @@ class Ledger:
     def hurry(self, now: int) -> None:
         """A node came: whatever waits for one need not wait longer."""
         for id, entry in self.entries.items():
-            if entry.taker is None and not entry.avoid:
+            if entry.taker is None:
                 self._due.set(id, now)
 
     def tick(self, now: int) -> list[Effect]:
@@ -324,8 +326,14 @@ class Ledger:
         taker = self._takers[node]
         if not self._directory.links:
             return []  # recheck comes with the next link
+        if now < self._out_by:  # what was handed out may still be on its way, and the question behind it
+            taker.owing_since = None
+            self._probes.set(node, self._out_by + PROBE_EVERY)
+            return []
         if taker.owing_since is not None and now - taker.owing_since >= SILENT_AFTER - PROBE_EVERY:
             self._directory.suspect(node, now)
+            if now - self._out_by < SLOW_LINK_WITHIN:
+                self._slowness = min(64, 2 * self._slowness)
             return [effect for id in list(taker.ids) for effect in self._lose(id, "silent", may_live=True)]
         self._probes.set(node, now + PROBE_EVERY)
         if now - taker.heard < PROBE_EVERY:

@@ -38,6 +38,8 @@ class Member:
     link_ms: float | None = None
     costs: Costs = field(default_factory=Costs)
     outstanding_ms: float = 0.0
+    full_until: int = 0
+    room: int | None = None
 
     @property
     def role(self) -> str:
@@ -56,7 +58,7 @@ class Member:
     def available(self, now: int) -> bool:
         """Whether new tasks can go to the node."""
         leaving = self.birth.capacity == 0 or (self.beat is not None and self.beat.draining)
-        return self.present and not leaving and now >= self.suspect_until
+        return self.present and not leaving and now >= max(self.suspect_until, self.full_until)
 
     def ran(self, name: str, weight: str) -> float:
         """The run time to expect of a task on this node."""
@@ -127,13 +129,15 @@ class Directory:
         return self._beaten(link, member, message, now)
 
     def _born(self, link: str, node: str, member: Member | None, birth: Birth, now: int) -> bool:
-        if member is not None and birth.incarnation < member.birth.incarnation:
-            return False
+        if member is not None and birth.incarnation < member.birth.incarnation and member.present:
+            return (
+                False  # of one that is away it is believed: its clock went back, and its broker forgot its earlier life
+            )
         if member is None and len(self.members) >= MOST_MEMBERS:
             self._forget(now)
             if len(self.members) >= MOST_MEMBERS:
                 return False
-        restarted = member is not None and birth.incarnation > member.birth.incarnation
+        restarted = member is not None and birth.incarnation != member.birth.incarnation
         was_present = member is not None and member.present
         if member is None or restarted:
             learned = member.costs if member else Costs()
@@ -196,6 +200,9 @@ class Directory:
         member = self.members.get(node)
         if member is not None:
             member.suspect_until = now + SUSPECT_FOR * 2 ** min(member.silences, 4)
+            link = member.link
+            if link is not None:  # perhaps it is the link: the next one is tried next
+                member.links[link] = member.links.pop(link)
             member.silences += 1
 
     def answered(self, node: str, now: int, wait: int | None = None) -> None:

@@ -6,10 +6,12 @@ This file takes events apart and gives answers; ``work`` moves tasks between que
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from fogsdk.core.commands import Advanced, Command, Leave, Note, Send, Settled, Subscribe
+from fogsdk.core.entry import Orphaned
 from fogsdk.core.events import (
     Asked,
     Drain,
@@ -30,7 +32,7 @@ from fogsdk.core.events import (
 )
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
-from fogsdk.core.ledger import Effect, Ledger, Orphaned
+from fogsdk.core.ledger import Effect, Ledger
 from fogsdk.core.membership import Directory
 from fogsdk.core.outcomes import Answer, Outcomes
 from fogsdk.core.presence import Presence
@@ -74,6 +76,8 @@ class Node:
         self._timers: Timers[tuple[str, Key]] = Timers()
         self._drained_by: int | None = None
         self._left = False
+        self._bytes = 0
+        self._holding: Counter[str] = Counter()
 
     # ------------------------------------------------------------ the shell's side
 
@@ -157,7 +161,7 @@ class Node:
         return [self._reply(event, unknown)]
 
     def _admit(self, event: Asked, task: Task, now: int) -> list[Command]:
-        refused = self._unwelcome(task, now)
+        refused = self._unwelcome(event.sender, task, now)
         info = self.work.info(task.name)
         if refused is None and info is None:
             refused = Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
@@ -166,17 +170,21 @@ class Node:
         held = self.work.hold((event.sender, task.id), task, info, now)
         held.link, held.as_json = event.link, event.as_json
         self.held[held.key] = held
+        self._bytes += len(task.body)
+        self._holding[event.sender] += 1
         self._timers.set(("accept", held.key), now + ACCEPT_AFTER)
         if held.expires is not None:
             self._timers.set(("expire", held.key), held.expires)
         return self._effects(self.work.place(held, now), now)
 
-    def _unwelcome(self, task: Task, now: int) -> Refused | None:
+    def _unwelcome(self, sender: str, task: Task, now: int) -> Refused | None:
         me = self.me.node
         if self._drained_by is not None:
             return Refused(task.id, me, "leaving", f"{me} is shutting down", 1000)
         queue = self.work.queue
-        if len(self.held) >= self.me.queue_limit or queue.bytes + len(task.body) > MOST_QUEUED_BYTES:
+        room = self.me.queue_limit - len(self.held)
+        # No sender holds more than is left for the others: a flood leaves half of the queue free, two leave a third.
+        if room <= 0 or self._holding[sender] > room or self._bytes + len(task.body) > MOST_QUEUED_BYTES:
             retry = int(min(5000.0, max(50.0, queue.wait(now) / 2)))
             return Refused(task.id, me, "overloaded", f"{me} holds {len(self.held)} tasks", retry)
         return None
@@ -209,6 +217,10 @@ class Node:
         self._timers.drop(("accept", held.key))
         self._timers.drop(("expire", held.key))
         del self.held[held.key]
+        self._bytes -= len(held.task.body)
+        self._holding[held.key[0]] -= 1
+        if not self._holding[held.key[0]]:
+            del self._holding[held.key[0]]
         self.outcomes.keep(held.key, answer, now)
         return [*out, self._reply(held, answer)]
 
@@ -321,6 +333,9 @@ class Node:
     def _drain(self, patience: int, now: int) -> list[Command]:
         if self._drained_by is not None:
             return []
+        if self.me.role == "cloud":  # what it has is on its disk, and waits there for it to come back
+            self._drained_by, self._left = now, True
+            return [*self.presence.say_goodbye(), Leave()]
         self._drained_by = now + patience
         out = self.presence.drain(now)
         for held in [held for held in self.work.queue.waiting() if held.parent is None and held.job_kind == "run"]:

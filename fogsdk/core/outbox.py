@@ -45,9 +45,10 @@ class Outbox:
         """Take everything out, as few packets as the limits allow."""
         groups, self._groups = self._groups, {}
         return [
-            Packet(link, topic, _encode(batch, as_json), retain)
+            Packet(link, topic, payload, retain)
             for (link, topic, as_json, retain), messages in groups.items()
             for batch in _batches(messages)
+            for payload in _encode(batch, as_json)
         ]
 
 
@@ -66,18 +67,26 @@ def _batches(messages: list[Message]) -> list[list[Message]]:
     return batches
 
 
-def _encode(batch: list[Message], as_json: bool) -> bytes:
+def _encode(batch: list[Message], as_json: bool) -> list[bytes]:
     try:
-        return codec.encode(batch, as_json)
+        return [codec.encode(batch, as_json)]
     except WireError:
-        return codec.encode([_sayable(message) for message in batch], as_json)
+        if len(batch) > 1:  # too large together, or one of them cannot be said
+            half = len(batch) // 2
+            return _encode(batch[:half], as_json) + _encode(batch[half:], as_json)
+        [message] = batch
+        failed = _sayable(message, as_json)
+        return [] if failed is None else [codec.encode([failed], as_json)]
 
 
-def _sayable(message: Message) -> Message:
-    """A result that JSON cannot carry becomes a failure that says so."""
+def _sayable(message: Message, as_json: bool) -> Message | None:
+    """A result that cannot be sent becomes a failure that says so."""
     try:
-        codec.encode([message], as_json=True)
+        codec.encode([message], as_json)
     except WireError as error:
-        if isinstance(message, Result):
-            return Failed(message.id, "WireError", f"the result cannot be sent as JSON: {error}", hops=message.hops)
+        return (
+            Failed(message.id, "WireError", f"the result cannot be sent: {error}")
+            if isinstance(message, Result)
+            else None
+        )
     return message

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 MOST_PARTS = 16
 """Parts of one split task at the most."""
+MOST_WEIGHT = 256
+"""Turns of one node in a round of ``threshold`` at the most: a capacity is whatever a birth says."""
 WORTH_SPLITTING_MS = 20.0
 """A task that takes less is not split: handing out the parts would cost more."""
 MARGIN_MS = 2.0
@@ -122,7 +124,7 @@ def _share(question: Question) -> Decision | None:
     if question.me.ran < WORTH_SPLITTING_MS:
         return None
     nodes = [one for one in (question.me, *question.others) if one.offers and one.free]
-    slots = [one for one in nodes for _ in range(one.free)]
+    slots = [one for one in nodes for _ in range(min(one.free, MOST_PARTS + 1))]
     if len(slots) < 2:
         return None
     slots = _fair(nodes) if len(slots) > MOST_PARTS else slots
@@ -171,7 +173,7 @@ def threshold(question: Question) -> Decision:
     if question.via and question.me in idle:
         return Decision("here", f"load {_load(question.me):.2f} is below {BUSY}")
     if idle:
-        slots = [one for one in idle for _ in range(max(1, one.workers))]
+        slots = [one for one in idle for _ in range(max(1, min(one.workers, MOST_WEIGHT)))]
         chosen = slots[question.turn % len(slots)]
         return _on(question, chosen, f"its turn, and its load {_load(chosen):.2f} is below {BUSY}")
     if question.clouds:

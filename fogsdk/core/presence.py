@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fogsdk.core.commands import Command, Note, Send, Subscribe, Unsubscribe
+from fogsdk.core.commands import Command, Note, Reconnect, Send, Subscribe, Unsubscribe
 from fogsdk.core.events import Measured, NodeHeard
 from fogsdk.core.identity import Identity
 from fogsdk.core.membership import Directory
@@ -20,6 +20,8 @@ BEAT_TTL = 1000
 RENAME_EVERY = 1000
 """Milliseconds between two changes of incarnation: two nodes of one name must not drive each other on."""
 MOST_CLOUDS = 8
+LAST_INCARNATION = 2**53
+"""No later one can be said on the wire."""
 
 
 class Presence:
@@ -68,8 +70,10 @@ class Presence:
         """A broker may have it wrong: a stale will makes this node gone, or what it retained from an earlier life
         carries a later incarnation, where the clock went back."""
         said = event.message.incarnation
-        if self._left or said < self.incarnation:
+        if self._left or said >= LAST_INCARNATION:
             return []
+        if said < self.incarnation:  # a stale will or birth is what the broker retains now
+            return self.announce(event.link, now)
         if said == self.incarnation:
             return self.announce_everywhere(now) if isinstance(event.message, Gone) else []
         if now < self._next_rename:
@@ -77,7 +81,7 @@ class Presence:
         self._next_rename = now + RENAME_EVERY
         self.incarnation = said + 1
         note = Note("incarnation", f"another life of {self._me.node} was announced; if it is another node, rename one")
-        return [note, *self.announce_everywhere(now)]
+        return [note, Reconnect()]
 
     def rewatch(self, now: int) -> list[Command]:
         """Listen to the right heartbeats, and to tasks for any node if this node is among the first to take them."""
@@ -111,6 +115,8 @@ class Presence:
 
     def tick(self, now: int, queue: RunQueue) -> list[Command]:
         """Send the heartbeat that is due."""
+        if self._left:
+            self._next_beat = None
         if self._next_beat is None or now < self._next_beat:
             return []
         links = self._directory.links

@@ -33,6 +33,9 @@ class _Line:
             return False
         del self.waiting[held]
         self.cost = max(0.0, self.cost - held.job_cost) if self.waiting else 0.0
+        if len(self._heap) > 64 + 2 * len(self.waiting):
+            self._heap = [entry for entry in self._heap if entry[3] in self.waiting]
+            heapq.heapify(self._heap)
         return True
 
     def first(self) -> tuple[int, int, int, Held] | None:

@@ -10,10 +10,11 @@ from typing import Any
 
 from fogsdk.core.commands import Command, Start, Stop
 from fogsdk.core.costs import GUESS_MS, Costs
+from fogsdk.core.entry import Orphaned
 from fogsdk.core.events import JobDone, JobFailed, JobLost, JobRefused, JobSplit
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
-from fogsdk.core.ledger import WAIT_AGAIN, Effect, Ledger, Orphaned
+from fogsdk.core.ledger import WAIT_AGAIN, Effect, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.outcomes import Answer
 from fogsdk.core.placement import POLICIES, Candidate, Decision, Question

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import select
+import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from fogsdk.core.client import Client
@@ -27,8 +28,8 @@ from fogsdk.wire.messages import Beat, Birth, Gone, Malformed
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE = 15
-"""Seconds of the MQTT keepalive; the ledger finds a silent node or broker sooner."""
+KEEPALIVE = 3
+"""Seconds of the MQTT keepalive: a broker whose host lost its power is given up after twice that."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between two rounds over all brokers while none answers: doubled each time, and shortened by chance so that
 devices do not come back all at once."""
@@ -64,6 +65,7 @@ class Driver:
         self._on_settled = on_settled
         self._on_advanced = on_advanced
         self._lock = threading.Lock()
+        self._inbox: deque[Event] = deque()
         self._outbox = Outbox()
         self._subscriptions: dict[str, None] = {}
         self._news: list[Settled | Advanced] = []
@@ -75,6 +77,8 @@ class Driver:
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
         self._awake = False
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_r, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="fogsdk", daemon=True)
         self._do(client.start())
 
@@ -86,9 +90,21 @@ class Driver:
 
     def tell(self, event: Event) -> None:
         """Pass an event to the core."""
-        with self._lock:
-            self._do(self._client.handle(event, clock()))
+        self._inbox.append(event)
+        self._work()
         self._wake()
+
+    def _work(self) -> None:
+        """Have the core handle what is in the inbox; where another call is doing so, it goes on with this.
+
+        Nobody waits for the lock: a future that the garbage collector finds in the middle of it may call in, too.
+        """
+        while self._inbox and self._lock.acquire(blocking=False):
+            try:
+                while self._inbox:
+                    self._do(self._client.handle(self._inbox.popleft(), clock()))
+            finally:
+                self._lock.release()
 
     def nodes(self) -> dict[str, Birth]:
         """The nodes that are there, with what they said of themselves."""
@@ -142,18 +158,30 @@ class Driver:
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
+        brokers = self._brokers
         try:
             while not self._closing:
-                for broker in self._brokers:
-                    if self._session(broker):
+                for index, broker in enumerate(brokers):
+                    if self._guarded_session(broker):
                         pause = FIRST_PAUSE
-                        break  # the first broker is the first choice again
+                        brokers = brokers[index + 1 :] + brokers[: index + 1]  # the one just lost comes last
+                        break
                 else:
                     self._idle(pause * random.uniform(0.5, 1.0))
                     pause = min(LONGEST_PAUSE, pause * 2)
         finally:
+            self._selector.close()
             self._wake_r.close()
             self._wake_w.close()
+
+    def _guarded_session(self, broker: BrokerUrl) -> bool:
+        """A bug on this thread must not leave every caller waiting for ever: it is logged, and the thread goes on."""
+        try:
+            return self._session(broker)
+        except Exception as error:
+            log.exception("a bug in the connection to %s", broker)
+            self.errors[str(broker)] = f"{broker}: {type(error).__name__}: {error}"
+            return False
 
     def _session(self, broker: BrokerUrl) -> bool:
         """Stay connected to one broker as long as it lasts. True when its login was accepted at all."""
@@ -169,21 +197,22 @@ class Driver:
             on_up=lambda: self._link_up(link),
             on_down=ended.append,
             on_message=lambda topic, payload: self._message(link, topic, payload),
-            on_want_write=lambda: None,
+            on_close=self._forget_sockets,
         )
         try:
             connection.open()
         except ConnectionFailed as error:
             self.errors[link] = str(error)
             return False
-        self._connection = connection
+        self._connection, sock = connection, connection.socket
+        self._selector.register(sock, selectors.EVENT_READ)
         try:
             self._serve(connection, ended)
         finally:
             self._connection = None
-            connection.close()
             was_up = self.up.is_set()
             self.up.clear()
+            connection.close()
         reason = ended[0] if ended else ""
         if was_up:
             self.tell(LinkDown(link))
@@ -210,17 +239,19 @@ class Driver:
     def _step(self, connection: MqttConnection) -> None:
         """Write what is to be written, wait for something to happen, and take it in."""
         self._flush(connection)
-        sock = connection.socket
-        if sock is None:
+        if connection.socket is None:
             return  # the writing found it broken
-        writers = [sock] if connection.wants_write else []
-        readable, writable, _ = select.select([sock, self._wake_r], writers, [], self._timeout())
-        if self._wake_r in readable:
-            self._drain()
-        if sock in readable:
-            connection.readable()
-        if writable:
-            connection.writable()
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_write else 0)
+        if self._selector.get_key(connection.socket).events != wanted:
+            self._selector.modify(connection.socket, wanted)
+        for key, events in self._selector.select(self._timeout()):
+            if key.fileobj is self._wake_r:
+                self._drain()
+                continue
+            if events & selectors.EVENT_READ:
+                connection.readable()
+            if events & selectors.EVENT_WRITE:
+                connection.writable()
         self._tick()
         self._tell_news()
 
@@ -232,11 +263,18 @@ class Driver:
             if packet.link == link:  # what was for a lost connection is sent again by the ledger
                 connection.publish(packet.topic, packet.payload, packet.retain)
         if connection.wants_write:
-            connection.writable()
+            connection.flush()
+
+    def _forget_sockets(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            if key.fileobj is not self._wake_r:
+                self._selector.unregister(key.fileobj)
 
     def _timeout(self) -> float:
         with self._lock:
             deadline = self._client.deadline()
+        if self._inbox:
+            return 0.0
         if deadline is None:
             return HOUSEKEEPING
         return min(HOUSEKEEPING, max(0.0, (deadline - clock()) / 1000))
@@ -244,9 +282,9 @@ class Driver:
     def _tick(self) -> None:
         with self._lock:
             deadline = self._client.deadline()
-            now = clock()
-            if deadline is not None and deadline <= now:
-                self._do(self._client.handle(Tick(), now))
+        if deadline is not None and deadline <= clock():
+            self.tell(Tick())
+        self._work()
 
     def _drain(self) -> None:
         try:
@@ -261,8 +299,7 @@ class Driver:
         """No broker answers: deadlines pass all the same."""
         until = time.monotonic() + seconds
         while not self._closing and (left := until - time.monotonic()) > 0:
-            readable, _, _ = select.select([self._wake_r], [], [], min(left, self._timeout()))
-            if readable:
+            if self._selector.select(min(left, self._timeout())):
                 self._drain()
             with self._lock:
                 self._outbox.pack()

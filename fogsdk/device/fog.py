@@ -17,7 +17,7 @@ from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
 from fogsdk.device.driver import Driver, clock
 from fogsdk.device.future import FogFuture, Trace
-from fogsdk.device.mqtt import check_files
+from fogsdk.device.mqtt import check_files, tls_context
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, ConnectionFailed, DeadlineExceeded, FogError, TaskFailed, TaskRefused, WireError
 from fogsdk.wire import limits, values
@@ -55,6 +55,8 @@ def connect(
     chosen_site = site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
     credentials = Credentials(username, password, ca, cert, key)
     login = next((broker.username for broker in brokers if broker.username), username)
+    if any(broker.tls for broker in brokers):
+        tls_context(credentials)  # files that cannot be read are told here, not on the SDK's thread
     fog = Fog(brokers, chosen_site, name or login or f"device-{secrets.token_hex(6)}", credentials)
     try:
         fog.wait_connected(timeout)
@@ -86,7 +88,7 @@ def _discovered(site: str | None) -> list[str]:
 class Fog:
     """A connection to one site. Safe to use from several threads.
 
-    It reconnects by itself, to the first of its brokers that answers, and what was submitted survives that.
+    It reconnects by itself, to the next of its brokers that answers, and what was submitted survives that.
     """
 
     def __init__(self, brokers: Sequence[BrokerUrl], site: str, name: str, credentials: Credentials) -> None:
@@ -160,6 +162,8 @@ class Fog:
         future = FogFuture(message.id, task, self._withdraw)
         self._futures[message.id] = (future, clock())
         self._driver.tell(Submit(message))
+        if self._closed:  # in the meantime, and perhaps after close() had looked for what is open
+            future.cancel()
         return future
 
     def map(self, task: str, /, *iterables: Iterable[Any], in_flight: int = IN_FLIGHT, **options: Any) -> Iterator[Any]:

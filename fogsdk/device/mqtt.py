@@ -36,7 +36,7 @@ class MqttConnection:
     """A connection to one broker: MQTT 3.1.1, clean session, QoS 0, TCP_NODELAY.
 
     ``on_up`` is called when the broker has accepted the login, ``on_down(reason)`` once when that ends or was refused,
-    ``on_message(topic, payload)`` for each publish that comes.
+    ``on_message(topic, payload)`` for each publish that comes, ``on_close`` just before the socket is closed.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class MqttConnection:
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
         on_message: Callable[[str, bytes], None],
-        on_want_write: Callable[[], None],
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.broker = broker
         self._on_message = on_message
         self._on_down = on_down
         self._answered = self._down = False
+        self._moved = 0.0
         self._keepalive = keepalive
         self._has_certificate = credentials.cert is not None
         client = self._client = paho.Client(
@@ -72,8 +73,9 @@ class MqttConnection:
         client.on_connect = lambda _c, _u, _f, reason, _p: self._login_answered(reason, on_up)
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._end(self._why_closed(reason))
         client.on_message = lambda _c, _u, message: self._hear(message.topic, bytes(message.payload))
+        client.on_socket_close = lambda _c, _u, _s: on_close()
         # With this set, publish() only queues: whoever drives the connection does all the writing.
-        client.on_socket_register_write = lambda _c, _u, _s: on_want_write()
+        client.on_socket_register_write = lambda _c, _u, _s: None
         client.on_socket_unregister_write = lambda _c, _u, _s: None
 
     def open(self) -> None:
@@ -105,12 +107,19 @@ class MqttConnection:
             self._check(self._client.loop_read())
             sock = self.socket
 
-    def writable(self) -> None:
-        """The socket can take more: write until all is out or it is full."""
+    def flush(self) -> None:
+        """Write until all is out or the socket is full."""
         self._check(self._client.loop_write())
+
+    def writable(self) -> None:
+        """The socket can take more."""
+        self._moved = time.monotonic()
+        self.flush()
 
     def housekeep(self) -> None:
         """Keep the connection alive, and notice where it is not; call about once a second."""
+        if self.wants_write and time.monotonic() - self._moved < self._keepalive:
+            return  # a ping would wait behind what is on its way out, and its answer be missed
         self._check(self._client.loop_misc())
 
     def _hear(self, topic: str, payload: bytes) -> None:

@@ -45,8 +45,11 @@ def parse(url: str) -> BrokerUrl:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"broker URL {_masked(url)!r}: {error}") from None
+    except ValueError:  # its text may quote the password
+        parts = None
+    if parts is None or parts.query or parts.fragment:
+        hint = "the port is a number up to 65535, and special characters in a login are written as %23, %2F, %3F, %40"
+        raise ConfigError(f"broker URL {_masked(url)!r} cannot be read: {hint}")
     if parts.scheme not in PORTS:
         raise ConfigError(f"broker URL {_masked(url)!r}: the scheme must be mqtt or mqtts")
     if not parts.hostname:

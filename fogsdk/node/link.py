@@ -13,10 +13,12 @@ from fogsdk.errors import ConnectionFailed
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE = 2
+KEEPALIVE = 5
 """Seconds of the MQTT keepalive: short, so that the broker tells the site soon when this node's host is gone."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between two attempts to connect: doubled each time, and shortened by chance."""
+SETTLED_AFTER = 10.0
+"""Seconds after which a connection counts as one that lasts: two nodes of one name end each other's at once."""
 LOGIN_TIMEOUT = 5.0
 HOUSEKEEPING = 0.5
 
@@ -80,9 +82,19 @@ class Link:
         if self._connection is not None and self.up:
             self._connection.unsubscribe(topic)
 
+    def reconnect(self) -> None:
+        """Log in anew, with a new will; the old one is not sent."""
+        if self._connection is not None:
+            self._end("logging in anew")
+
     def flush(self) -> None:
         """Write what is queued, as far as the socket takes it; the rest follows when it can."""
         if self._connection is not None and self._fd is not None:
+            self._connection.flush()
+            self._listen_for_room()
+
+    def _writable(self) -> None:
+        if self._connection is not None:
             self._connection.writable()
             self._listen_for_room()
 
@@ -92,7 +104,7 @@ class Link:
             return
         self._writing = not self._writing
         if self._writing:
-            asyncio.get_running_loop().add_writer(fd, self.flush)
+            asyncio.get_running_loop().add_writer(fd, self._writable)
         else:
             asyncio.get_running_loop().remove_writer(fd)
 
@@ -102,9 +114,12 @@ class Link:
         pause = FIRST_PAUSE
         failing = False
         while True:
+            began = asyncio.get_running_loop().time()
             was_up, self._reason = await self._session()
             if was_up:
-                pause, failing = FIRST_PAUSE, False
+                failing = False
+                if asyncio.get_running_loop().time() - began > SETTLED_AFTER:
+                    pause = FIRST_PAUSE
                 log.warning("connection to %s lost: %s", self.name, self._reason)
             elif not failing:
                 failing = True
@@ -124,7 +139,7 @@ class Link:
             on_up=self._login_accepted,
             on_down=self._end,
             on_message=self._on_message,
-            on_want_write=lambda: None,
+            on_close=self._forget_socket,
         )
         opening = loop.run_in_executor(None, connection.open)
         try:
@@ -166,12 +181,11 @@ class Link:
 
     def _end(self, reason: str) -> None:
         self._reason = reason
-        self._forget_socket()  # paho is about to close it
         self._ended.set()
 
     def _forget_socket(self) -> None:
-        """Stop listening to the socket; by its number, since paho may have closed it already, and a selector that
-        keeps a closed number would be deaf to the next socket that gets it."""
+        """Stop listening to the socket while it is still open: a selector that keeps the number of a closed one is deaf
+        to the next that gets it."""
         fd, self._fd, self._writing = self._fd, None, False
         if fd is not None:
             loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from fogsdk.core.commands import Command, Leave, Note, Send, Start, Stop, Subscribe, Unsubscribe
+from fogsdk.core.commands import Command, Leave, Note, Reconnect, Send, Start, Stop, Subscribe, Unsubscribe
 from fogsdk.core.events import Asked, Drain, Event, LinkDown, LinkUp, Measured, NodeHeard, Replied, Tick
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
@@ -180,7 +180,7 @@ class Runtime:
 
     # ------------------------------------------------------------ commands out
 
-    def _do(self, commands: list[Command]) -> None:
+    def _do(self, commands: list[Command]) -> None:  # noqa: C901 - one case for each command
         for command in commands:
             match command:
                 case Send():
@@ -199,6 +199,9 @@ class Runtime:
                         link.unsubscribe(command.topic)
                 case Note():
                     self._notes.add(command)
+                case Reconnect():
+                    for link in self._links.values():
+                        link.reconnect()
                 case Leave():
                     self.left.set()
         if not self._flushing:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from fogsdk.core.events import Asked, Drain
 from fogsdk.core.placement import POLICIES
 from fogsdk.wire import values
-from fogsdk.wire.messages import Cancelled, Expired, Failed, Refused, Result, TaskInfo
+from fogsdk.wire.messages import Cancelled, Expired, Failed, Refused, Result, Task, TaskInfo
 from tests.core.world import TASKS, World
 
 
@@ -247,8 +248,6 @@ def test_the_only_broker_comes_back_and_nothing_is_lost_or_run_for_nobody() -> N
 
 
 def test_a_draining_node_finishes_what_runs_hands_back_the_rest_and_leaves() -> None:
-    from fogsdk.core.events import Drain
-
     world = fog(2)
     for index in range(12):
         world.submit("dev", f"t{index}", "long")
@@ -282,9 +281,6 @@ def test_a_task_whose_workers_keep_dying_fails_with_a_clear_error() -> None:
     world = fog(1)
     world.faults = 2.0
     world.peers["n0"].cut = False
-    from fogsdk.core.events import Asked
-    from fogsdk.wire.messages import Task
-
     node = world.peers["n0"]
     world.tell(node, Asked("a", "x", Task("k", "quick", values.encode([["k"], {}]))))
     world.run(world.now + 200)

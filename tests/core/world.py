@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from fogsdk.core.client import Client
-from fogsdk.core.commands import Advanced, Leave, Note, Send, Settled, Start, Stop, Subscribe, Unsubscribe
+from fogsdk.core.commands import Advanced, Leave, Note, Reconnect, Send, Settled, Start, Stop, Subscribe, Unsubscribe
 from fogsdk.core.events import (
     Asked,
     JobDone,
@@ -164,6 +164,12 @@ class World:
             if peer.alive:
                 self.later(self.random.randrange(50), partial(self._come_back, peer, broker))
 
+    def _log_in_anew(self, peer: Peer, broker: str) -> None:
+        if peer.alive and broker in peer.links:
+            peer.links.discard(broker)
+            self.tell(peer, LinkDown(broker))
+            self.later(5, partial(self._come_back, peer, broker))
+
     def _come_back(self, peer: Peer, broker: str) -> None:
         if peer.alive and broker in self.up and broker not in peer.links:
             self.connect(peer, broker)
@@ -207,6 +213,9 @@ class World:
                 self.progress.append((command.id, command.fraction))
             case Note():
                 self.notes.append(command)
+            case Reconnect():
+                for broker in sorted(peer.links):
+                    self.later(1, partial(self._log_in_anew, peer, broker))
             case Leave():
                 peer.alive = False
             case _:

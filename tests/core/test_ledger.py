@@ -1,0 +1,349 @@
+"""The ledger: whoever hands out a task keeps it until its one outcome, whatever becomes of takers and messages."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from fogsdk.core.commands import Advanced, Send, Settled
+from fogsdk.core.entry import FIRST_CHECK, Orphaned
+from fogsdk.core.ledger import BYTES_PER_MS, LAST_CHECK, MOST_ENDED, PROBE_EVERY, SILENT_AFTER, WAIT_AGAIN
+from fogsdk.wire.messages import (
+    Accepted,
+    Birth,
+    Cancel,
+    Cancelled,
+    Expired,
+    Failed,
+    Gone,
+    Progress,
+    Refused,
+    Reply,
+    Result,
+    Task,
+)
+from tests.core.desk import Desk, asked, orphans, result, sent
+
+# ---------------------------------------------------------------- the usual way
+
+
+def test_a_task_is_sent_to_its_taker_in_the_senders_name() -> None:
+    desk = Desk()
+    [send] = desk.hand("t", "n2", b"\x80", priority=3)
+    assert send == Send("a", "fog/v1/home/node/n2/task/dev", Task("t", "work", b"\x80", priority=3))
+
+
+def test_the_outcome_settles_it_once() -> None:
+    desk = Desk()
+    desk.hand("t")
+    assert desk.hear(Accepted("t", "n1", 50)) == []
+    assert desk.ledger.entries["t"].held
+    assert desk.hear(result("t")) == [Settled("t", result("t"))]
+    assert desk.hear(result("t")) == []
+    assert desk.ledger.entries == {}
+    assert desk.ledger.deadline() is None
+
+
+@pytest.mark.parametrize("outcome", [result("t"), Failed("t", "E", "m"), Expired("t", "late")])
+def test_every_outcome_of_the_task_itself_is_final(outcome: Reply) -> None:
+    desk = Desk()
+    desk.hand("t")
+    assert desk.hear(outcome) == [Settled("t", outcome)]  # type: ignore[arg-type]
+
+
+def test_progress_is_told() -> None:
+    desk = Desk()
+    desk.hand("t")
+    assert desk.hear(Progress("t", 0.5)) == [Advanced("t", 0.5)]
+    assert desk.hear(Progress("nobodys", 0.5)) == []
+
+
+def test_a_cancelled_that_nobody_asked_for_ends_nothing() -> None:
+    desk = Desk()
+    desk.hand("t")
+    assert desk.hear(Cancelled("t")) == []
+    assert "t" in desk.ledger.entries
+
+
+# ---------------------------------------------------------------- asking
+
+
+def test_a_task_is_asked_after_less_and_less_often() -> None:
+    """The younger of two tasks; about the older one the node itself is asked."""
+    desk = Desk(answers=("n1",))
+    desk.hand("older")
+    desk.hand("t")
+    desk.hear(Accepted("t", "n1"))
+    times = asked(desk.run(30_000), "t")
+    assert times[0] == FIRST_CHECK
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses[:4] == [2 * FIRST_CHECK, 4 * FIRST_CHECK, 8 * FIRST_CHECK, 16 * FIRST_CHECK]
+    assert set(pauses[4:]) == {LAST_CHECK}
+
+
+def test_a_large_task_gets_time_to_arrive() -> None:
+    desk = Desk()
+    desk.hand("t", body=bytes(700 * BYTES_PER_MS))
+    out = desk.run(FIRST_CHECK + 700)
+    assert asked(out, "t") == [FIRST_CHECK + 700]
+
+
+def test_a_taker_of_whom_nothing_is_heard_is_asked_about_its_oldest_task() -> None:
+    desk = Desk(answers=("n1",))
+    desk.hand("older")
+    desk.now = 10
+    desk.hand("younger")
+    desk.hear(Accepted("older", "n1"))
+    times = asked(desk.run(5000), "older")
+    pauses = {later - earlier for earlier, later in pairwise(times)}
+    assert max(pauses) <= 2 * PROBE_EVERY
+
+
+def test_a_silent_taker_is_found_within_its_time_and_all_its_tasks_are_given_up() -> None:
+    desk = Desk()
+    for id in ("t1", "t2"):
+        desk.hand(id)
+    desk.hand("elsewhere", "n2")
+    desk.answers = ("n2",)
+    out = desk.run(2000)
+    lost = [(at, each) for at, each in out if isinstance(each, Orphaned)]
+    assert [each for _, each in lost] == [Orphaned("t1", "n1", "silent"), Orphaned("t2", "n1", "silent")]
+    assert all(SILENT_AFTER <= at <= SILENT_AFTER + PROBE_EVERY for at, _ in lost)
+    assert [member.node for member in desk.directory.available(desk.now)] == ["n2"]
+
+
+def test_a_word_of_the_taker_about_any_task_is_enough() -> None:
+    desk = Desk()
+    desk.hand("t1")
+    desk.hand("t2")
+    for at in range(200, 3000, 200):
+        assert not orphans(desk.run(at))
+        desk.hear(Progress("t2", 0.1))
+    assert not orphans(desk.run(3000))
+
+
+def test_without_a_link_nobody_is_taken_for_silent_and_with_one_everything_is_asked_after() -> None:
+    desk = Desk()
+    desk.hand("t1")
+    desk.hand("t2")
+    desk.directory.link_down("a")
+    desk.ledger.recheck(0)
+    assert not orphans(desk.run(20_000))
+    desk.directory.link_up("a", 20_000)
+    desk.directory.hear("a", "n1", Birth(1, "fog", 2), 20_000)
+    desk.ledger.recheck(20_000)
+    out = desk.run(20_000)
+    assert asked(out, "t1") == asked(out, "t2") == [20_000]
+
+
+# ---------------------------------------------------------------- takers that are lost
+
+
+def test_what_a_lost_node_held_needs_a_taker_and_the_trace_remembers() -> None:
+    desk = Desk()
+    desk.hand("t1")
+    desk.hand("t2")
+    desk.hand("other", "n2")
+    desk.directory.hear("a", "n1", Gone(1), 0)
+    assert desk.ledger.node_gone("n1", "gone") == [Orphaned("t1", "n1", "gone"), Orphaned("t2", "n1", "gone")]
+    assert desk.ledger.node_gone("n1", "gone") == []
+    desk.ledger.assign("t1", "n2", 0)
+    [settled] = desk.hear(result("t1", "n2"))
+    assert isinstance(settled, Settled)
+    assert isinstance(settled.outcome, Result)
+    assert [(hop.node, hop.action, hop.why) for hop in settled.outcome.hops] == [
+        ("n2", "ran", ""),
+        ("n1", "lost", "gone"),
+    ]
+
+
+def test_a_node_that_was_only_slow_may_still_answer_and_the_other_is_told_to_stop() -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.run(2000)
+    desk.ledger.assign("t", "n2", desk.now)
+    effects = desk.hear(result("t", "n1"))
+    assert sent(effects) == [("n2", Cancel("t"))]
+    assert isinstance(effects[-1], Settled)
+
+
+def test_the_first_answer_counts_and_the_slow_node_is_told_to_stop() -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.run(2000)
+    desk.ledger.assign("t", "n2", desk.now)
+    assert sent(desk.hear(result("t", "n2"))) == [("n1", Cancel("t"))]
+    assert sent(desk.hear(Accepted("t", "n1"))) == [("n1", Cancel("t"))], "it still works for nobody"
+    assert desk.hear(result("t", "n1")) == []
+
+
+def test_a_stranger_who_accepts_a_task_that_never_was_is_not_talked_to() -> None:
+    assert Desk().hear(Accepted("never", "n1")) == []
+
+
+def test_a_task_that_goes_back_to_a_node_that_had_it_is_not_cancelled_there() -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.run(2000)
+    desk.ledger.assign("t", "n1", desk.now)
+    assert sent(desk.hear(result("t", "n1"))) == []
+
+
+def test_a_task_for_a_node_out_of_reach_waits() -> None:
+    desk = Desk()
+    desk.directory.hear("a", "n1", Gone(1), 0)
+    assert desk.hand("t", "n1") == []
+    assert desk.run(WAIT_AGAIN) == [(WAIT_AGAIN, Orphaned("t", None, "no node"))]
+
+
+def test_what_waits_for_a_node_need_not_wait_longer_when_one_comes() -> None:
+    desk = Desk()
+    desk.ledger.add(Task("t", "work", b""), 0)
+    desk.ledger.wait("t", 0)
+    desk.ledger.hurry(100)
+    assert desk.run(100) == [(100, Orphaned("t", None, "no node"))]
+
+
+def test_a_trace_does_not_grow_without_end() -> None:
+    desk = Desk()
+    desk.hand("t")
+    for _ in range(50):
+        desk.ledger.node_gone("n1", "gone")
+        desk.ledger.assign("t", "n1", 0)
+    assert len(desk.ledger.entries["t"].lost) == 8
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("reason", "retry_after", "avoided_for"),
+    [
+        ("overloaded", 120, 120),
+        ("overloaded", None, WAIT_AGAIN),
+        ("leaving", 1000, 1000),
+        ("unknown-task", None, LAST_CHECK),
+    ],
+)
+def test_a_node_that_cannot_take_it_now_is_avoided_for_a_while(
+    reason: str, retry_after: int | None, avoided_for: int
+) -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.now = 10
+    refused = Refused("t", "n1", reason, "", retry_after)
+    assert desk.hear(refused) == [Orphaned("t", "n1", reason)]
+    entry = desk.ledger.entries["t"]
+    assert entry.avoid == {"n1": 10 + avoided_for}
+    assert (entry.taker, entry.refusal) == (None, refused)
+
+
+@pytest.mark.parametrize(
+    "reason", ["bad-arguments", "malformed", "too-large", "no-cloud", "quarantined", "what-is-new"]
+)
+def test_other_refusals_are_final(reason: str) -> None:
+    desk = Desk()
+    desk.hand("t")
+    assert desk.hear(Refused("t", "n1", reason)) == [Settled("t", Refused("t", "n1", reason))]
+
+
+def test_a_refusal_of_one_who_does_not_have_it_changes_nothing() -> None:
+    desk = Desk()
+    desk.hand("t", "n1")
+    assert desk.hear(Refused("t", "n2", "bad-arguments")) == []
+    assert desk.ledger.entries["t"].taker == "n1"
+
+
+def test_a_task_that_never_arrived_is_sent_again_but_not_in_a_hurry() -> None:
+    desk = Desk()
+    desk.hand("t", "n1", deadline=10_000)
+    desk.now = PROBE_EVERY - 1
+    assert desk.hear(Refused("t", "n1", "unknown-id")) == []
+    desk.now = PROBE_EVERY
+    again = desk.hear(Refused("t", "n1", "unknown-id"))
+    assert sent(again) == [("n1", Task("t", "work", b"", deadline=10_000 - PROBE_EVERY))]
+    assert desk.hear(Refused("t", "n1", "unknown-id")) == [], "that was about the first one"
+
+
+# ---------------------------------------------------------------- the end
+
+
+def test_a_deadline_ends_the_wait_and_says_what_was_the_matter() -> None:
+    desk = Desk("n1", "n2", answers=("n1",))
+    desk.hand("held", deadline=5000)
+    desk.hear(Accepted("held", "n1"))
+    desk.hand("refused", deadline=5000)
+    desk.hear(Refused("refused", "n1", "overloaded", "n1 is full", 9000))
+    desk.ledger.wait("refused", 0, 9000)
+    desk.ledger.add(Task("alone", "work", b"", deadline=5000), 0)
+    desk.ledger.wait("alone", 0, 9000)
+    out = [effect for _, effect in desk.run(5000)]
+    assert ("n1", Cancel("held")) in sent(out)
+    texts = {each.id: each.outcome.message for each in out if isinstance(each, Settled)}  # type: ignore[union-attr]
+    assert "n1 had accepted it" in texts["held"]
+    assert "overloaded: n1 is full" in texts["refused"]
+    assert "no node was there" in texts["alone"]
+    assert desk.ledger.entries == {}
+
+
+def test_a_deadline_counts_on_while_the_task_is_handed_from_node_to_node() -> None:
+    desk = Desk()
+    desk.hand("t", "n1", deadline=5000)
+    desk.now = 700
+    desk.ledger.node_gone("n1", "gone")
+    assert sent(desk.ledger.assign("t", "n2", 700)) == [("n2", Task("t", "work", b"", deadline=4300))]
+
+
+def test_a_task_that_is_taken_back_is_stopped_wherever_it_may_be() -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.run(2000)
+    desk.ledger.assign("t", "n2", desk.now)
+    assert sorted(node for node, _ in sent(desk.ledger.take_back("t"))) == ["n1", "n2"]
+    assert desk.ledger.take_back("t") == []
+    assert desk.hear(result("t", "n2")) == []
+    assert desk.ledger.deadline() is None
+
+
+def test_only_so_many_ended_tasks_are_remembered() -> None:
+    desk = Desk()
+    for number in range(MOST_ENDED + 1):
+        desk.hand(f"t{number}")
+        desk.hear(result(f"t{number}"))
+    assert desk.hear(Accepted("t0", "n1")) == []
+    assert sent(desk.hear(Accepted("t1", "n1"))) == [("n1", Cancel("t1"))]
+
+
+# ---------------------------------------------------------------- what is learned
+
+
+def test_the_way_is_learned_from_answers_that_came_by_themselves() -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.now = 40
+    desk.hear(result("t", took=10.0))
+    assert desk.directory.members["n1"].travel() == 30.0
+    assert desk.directory.members["n1"].costs.mean("work") == 1.0
+
+
+def test_the_way_is_not_learned_from_answers_that_were_asked_for() -> None:
+    desk = Desk(answers=("n1",))
+    desk.hand("t")
+    desk.run(4000)
+    desk.hear(result("t", took=10.0))
+    assert desk.directory.members["n1"].link_ms is None
+
+
+def test_what_a_node_was_handed_counts_until_it_is_done_or_in_the_nodes_own_word() -> None:
+    desk = Desk()
+    member = desk.directory.members["n1"]
+    for id in ("t1", "t2"):
+        desk.ledger.add(Task(id, "work", b""), 0)
+        desk.ledger.assign(id, "n1", 0, cost=100.0)
+    assert member.outstanding_ms == 200.0
+    desk.ledger.take_back("t1")
+    assert member.outstanding_ms == 100.0
+    desk.now = 10
+    desk.hear(result("t2"))
+    assert member.outstanding_ms == 0.0

@@ -1,0 +1,88 @@
+"""FogFuture and Trace by themselves: cancelling, progress, and the sums over the hops."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import CancelledError
+
+import pytest
+
+from fogsdk.device.future import FogFuture, Trace
+from fogsdk.wire.messages import Hop
+
+
+def future_with_log() -> tuple[FogFuture, list[str]]:
+    """A future, and the list that the ids of withdrawn tasks go into."""
+    withdrawn: list[str] = []
+    return FogFuture("id-1", "increment", withdrawn.append), withdrawn
+
+
+def test_cancelling_withdraws_the_task() -> None:
+    future, withdrawn = future_with_log()
+    assert future.cancel()
+    assert withdrawn == ["id-1"]
+    assert future.cancelled()
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_what_is_settled_is_not_withdrawn() -> None:
+    future, withdrawn = future_with_log()
+    future.set_result(2)
+    assert not future.cancel()
+    assert withdrawn == []
+
+
+def test_progress_reaches_every_watcher_even_past_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    future, _ = future_with_log()
+    heard: list[float] = []
+
+    def broken(fraction: float) -> None:
+        raise ZeroDivisionError(fraction)
+
+    assert future.progress == 0.0
+    future.on_progress(broken)
+    future.on_progress(heard.append)
+    with caplog.at_level(logging.ERROR):
+        future.advance(0.25)
+        future.advance(0.5)
+    assert heard == [0.25, 0.5]
+    assert future.progress == 0.5
+    assert "increment" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_trace_sums_up_its_hops() -> None:
+    trace = Trace(
+        (
+            Hop("n1", "split", "in 2 parts", None, 1.0, 2.0, took=90.0),
+            Hop("n1", "ran", "", 0, 3.0, 40.0, 43.0),
+            Hop("n2", "ran", "", 1, 4.0, 50.0, 54.0),
+            Hop("n1", "ran", "", 2, 0.0, 8.0, 8.0),
+            Hop("n3", "lost", "gone", 1),
+        ),
+        100.0,
+    )
+    assert trace.ran == 100.0
+    assert trace.queued == 8.0
+    assert trace.travelled == 10.0
+    assert trace.nodes == ["n1", "n2"]
+
+
+def test_a_trace_without_hops_travelled_all_the_time() -> None:
+    assert Trace((), 7.0).travelled == 7.0
+    assert Trace((), 7.0).nodes == []
+
+
+def test_the_way_never_takes_less_than_nothing() -> None:
+    """The clocks of two computers count milliseconds differently."""
+    assert Trace((Hop("n1", "ran", took=8.0),), 7.0).travelled == 0.0
+
+
+def test_a_trace_reads_as_a_story() -> None:
+    trace = Trace((Hop("n1", "ran", "0 queued", 3, 1.0, 2.0, 3.0), Hop("n2", "lost", "gone")), 4.5)
+    assert str(trace).splitlines() == [
+        "n1 ran part 3 (queued 1.0 ms, ran 2.0 ms): 0 queued",
+        "n2 lost: gone",
+        "4.5 ms in all, 1.5 ms of it on the way",
+    ]
