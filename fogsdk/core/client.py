@@ -10,7 +10,7 @@ from fogsdk.core.ledger import Effect, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.rendezvous import ranked
 from fogsdk.wire import topics
-from fogsdk.wire.messages import Refused, Result, Task
+from fogsdk.wire.messages import Birth, Refused, Result, Task
 
 NEAREST = 8
 """Nodes among which a client chooses: the first in its own rendezvous order, so that clients spread."""
@@ -77,8 +77,8 @@ class Client:
         gone = self.directory.hear(event.link, event.node, event.message, now)
         self._nearest = ranked(self.me, (m.node for m in self.directory.members.values() if m.links))[:NEAREST]
         effects: list[Effect] = list(self.ledger.node_gone(event.node, "gone")) if gone else []
-        if not gone:
-            self.ledger.hurry(now)
+        if isinstance(event.message, Birth):
+            self.ledger.node_came(event.node, now)
         return self._effects(effects, now)
 
     def _effects(self, effects: list[Effect], now: int) -> list[Command]:

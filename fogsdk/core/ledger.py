@@ -291,10 +291,11 @@ class Ledger:
             taker.heard, taker.owing_since = now, None
             self._probes.set(node, now + PROBE_EVERY)
 
-    def hurry(self, now: int) -> None:
-        """A node came: whatever waits for one need not wait longer."""
+    def node_came(self, node: str, now: int) -> None:
+        """A node is there, or is there again: what it holds is asked after, and whatever waits for one waits no longer."""
+        self._heard(node, now)
         for id, entry in self.entries.items():
-            if entry.taker is None:
+            if entry.taker is None or entry.taker == node:
                 self._due.set(id, now)
 
     def tick(self, now: int) -> list[Effect]:

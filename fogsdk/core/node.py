@@ -42,6 +42,7 @@ from fogsdk.wire import topics
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
+    Birth,
     Cancel,
     Cancelled,
     Expired,
@@ -290,6 +291,8 @@ class Node:
             return self.presence.heard_of_myself(event, now)
         gone = self.directory.hear(event.link, event.node, event.message, now)
         out = self._effects(self.ledger.node_gone(event.node, "gone"), now) if gone else []
+        if isinstance(event.message, Birth):
+            self.ledger.node_came(event.node, now)
         return out + self.presence.rewatch(now)
 
     def _offer(self, event: Offer, now: int) -> list[Command]:

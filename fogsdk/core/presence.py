@@ -70,7 +70,7 @@ class Presence:
         """A broker may have it wrong: a stale will makes this node gone, or what it retained from an earlier life
         carries a later incarnation, where the clock went back."""
         said = event.message.incarnation
-        if self._left or said >= LAST_INCARNATION:
+        if self._left:
             return []
         if said < self.incarnation:  # a stale will or birth is what the broker retains now
             return self.announce(event.link, now)
@@ -79,6 +79,8 @@ class Presence:
         if now < self._next_rename:
             return []
         self._next_rename = now + RENAME_EVERY
+        if said >= LAST_INCARNATION:
+            return self.announce_everywhere(now)  # whoever believes it is told at least that this node is there
         self.incarnation = said + 1
         note = Note("incarnation", f"another life of {self._me.node} was announced; if it is another node, rename one")
         return [note, Reconnect()]

@@ -29,7 +29,8 @@ def check_id(value: object, field: str) -> str:
     """Return ``value`` if it is an id (``[a-z0-9-]{1,64}``), else raise WireError naming ``field``."""
     if isinstance(value, str) and _ID.fullmatch(value):
         return value
-    raise WireError(f"must be 1 to {ID_LENGTH} of a-z, 0-9 and '-', not {str(value)[:80]!r}", field)
+    got = repr(value[:80]) if isinstance(value, str) else f"a {type(value).__name__}"
+    raise WireError(f"must be 1 to {ID_LENGTH} of a-z, 0-9 and '-', not {got}", field)
 
 
 def birth(site: str, node: str = "+") -> str:

@@ -59,11 +59,12 @@ def test_progress_is_told() -> None:
     assert desk.hear(Progress("nobodys", 0.5)) == []
 
 
-def test_a_cancelled_that_nobody_asked_for_ends_nothing() -> None:
+def test_a_cancelled_that_nobody_asked_for_is_of_an_earlier_task_and_this_one_is_sent_again() -> None:
     desk = Desk()
     desk.hand("t")
-    assert desk.hear(Cancelled("t")) == []
-    assert "t" in desk.ledger.entries
+    assert desk.hear(Cancelled("t")) == [], "not in a hurry"
+    desk.now = PROBE_EVERY
+    assert sent(desk.hear(Cancelled("t"))) == [("n1", Task("t", "work", b""))]
 
 
 # ---------------------------------------------------------------- asking
@@ -87,6 +88,14 @@ def test_a_large_task_gets_time_to_arrive() -> None:
     desk.hand("t", body=bytes(700 * BYTES_PER_MS))
     out = desk.run(FIRST_CHECK + 700)
     assert asked(out, "t") == [FIRST_CHECK + 700]
+
+
+def test_large_tasks_wait_for_each_other_on_the_link() -> None:
+    desk = Desk(answers=("n1", "n2"))
+    desk.hand("t1", "n1", body=bytes(700 * BYTES_PER_MS))
+    desk.hand("t2", "n2", body=bytes(800 * BYTES_PER_MS))
+    out = desk.run(FIRST_CHECK + 1500)
+    assert asked(out, "t2") == [FIRST_CHECK + 1500]
 
 
 def test_a_taker_of_whom_nothing_is_heard_is_asked_about_its_oldest_task() -> None:
@@ -201,7 +210,7 @@ def test_what_waits_for_a_node_need_not_wait_longer_when_one_comes() -> None:
     desk = Desk()
     desk.ledger.add(Task("t", "work", b""), 0)
     desk.ledger.wait("t", 0)
-    desk.ledger.hurry(100)
+    desk.ledger.node_came("n1", 100)
     assert desk.run(100) == [(100, Orphaned("t", None, "no node"))]
 
 
@@ -246,6 +255,30 @@ def test_other_refusals_are_final(reason: str) -> None:
     desk = Desk()
     desk.hand("t")
     assert desk.hear(Refused("t", "n1", reason)) == [Settled("t", Refused("t", "n1", reason))]
+
+
+def test_a_full_node_gets_no_more_than_it_holds_until_a_result_comes_from_it() -> None:
+    desk = Desk()
+    for id in ("t1", "t2", "t3"):
+        desk.hand(id)
+    assert desk.ledger.has_room("n1")
+    desk.hear(Refused("t3", "n1", "overloaded", "", 120))
+    assert not desk.ledger.has_room("n1")
+    assert desk.ledger.has_room("n2")
+    assert [member.node for member in desk.directory.available(119)] == ["n2"]
+    desk.ledger.wait("t3", 0)
+    desk.now = 50
+    desk.hear(result("t1"))
+    assert desk.ledger.has_room("n1")
+    assert desk.run(50) == [(50, Orphaned("t3", None, "overloaded"))], "it need not wait any longer"
+
+
+def test_no_node_is_believed_that_it_is_full_for_longer_than_it_would_be_asked_anyway() -> None:
+    desk = Desk()
+    desk.hand("t")
+    desk.hear(Refused("t", "n1", "overloaded", "", 10**9))
+    assert desk.ledger.entries["t"].avoid == {"n1": LAST_CHECK}
+    assert [member.node for member in desk.directory.available(LAST_CHECK)] == ["n1", "n2"]
 
 
 def test_a_refusal_of_one_who_does_not_have_it_changes_nothing() -> None:

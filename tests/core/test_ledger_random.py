@@ -34,7 +34,7 @@ STEPS = st.one_of(
     st.tuples(st.just("gone"), st.none(), nodes),
     st.tuples(st.just("born"), links, nodes),
     st.tuples(st.sampled_from(["up", "down"]), links, nodes),
-    st.tuples(st.sampled_from(["recheck", "hurry"]), st.none(), nodes),
+    st.tuples(st.sampled_from(["recheck", "node came"]), st.none(), nodes),
     st.tuples(st.just("wait"), st.integers(1, 3000), nodes),
 )
 
@@ -69,8 +69,8 @@ class Owner:
                 self.ledger.recheck(self.now)
             case "recheck":
                 self.ledger.recheck(self.now)
-            case "hurry":
-                self.ledger.hurry(self.now)
+            case "node came":
+                self.ledger.node_came(node, self.now)
             case "wait":
                 self.wait(how, node)
         self.check()

@@ -71,6 +71,16 @@ def test_what_is_left_of_an_earlier_life_is_ignored(old: Birth | Gone | Beat) ->
     assert site.members["n"].beat is None
 
 
+def test_a_node_that_was_gone_is_believed_in_whatever_incarnation_it_comes_back() -> None:
+    """Its clock may have gone back, and the broker forgotten its earlier life."""
+    site = directory()
+    site.hear("a", "n", birth(9), 0)
+    site.hear("a", "n", Gone(9), 10)
+    assert not site.hear("a", "n", birth(2), 20)
+    assert present(site) == ["n"]
+    assert site.members["n"].birth.incarnation == 2
+
+
 @pytest.mark.parametrize("message", [Gone(1), Beat(1, 1, 1000)])
 def test_of_a_node_that_was_never_born_nothing_is_known(message: Gone | Beat) -> None:
     site = directory()
@@ -112,6 +122,16 @@ def test_a_broker_that_dies_says_nothing_about_the_nodes() -> None:
     site.link_up("b", 100)
     site.hear("b", "n", birth(), 110)
     assert present(site) == ["n"]
+
+
+def test_a_silent_node_is_tried_over_another_broker_next() -> None:
+    site = directory("a", "b")
+    site.hear("a", "n", birth(), 0)
+    site.hear("b", "n", birth(), 0)
+    site.suspect("n", 0)
+    assert site.members["n"].link == "b"
+    site.suspect("n", 0)
+    assert site.members["n"].link == "a"
 
 
 # ---------------------------------------------------------------- beats
@@ -273,7 +293,7 @@ def test_whatever_is_heard_in_whatever_order(events: list[tuple[str, str, str, o
     """No incarnation goes back while its node is there, who is gone is not present, only watched nodes have timers."""
     site = Directory()
     watched: list[str] = []
-    newest: dict[str, int] = {}
+    known: dict[str, int] = {}
     for number, (what, link, node, message) in enumerate(events):
         now = number * step
         if what == "hear":
@@ -282,7 +302,7 @@ def test_whatever_is_heard_in_whatever_order(events: list[tuple[str, str, str, o
             was_lost = site.hear(link, node, message, now)
             assert before or not was_lost, "only who was there can be lost"
             if isinstance(message, Birth):
-                newest[node] = max(newest.get(node, 0), message.incarnation) if before else message.incarnation
+                known[node] = max(known[node], message.incarnation) if before else message.incarnation
         elif what == "up":
             site.link_up(link, now)
         elif what == "down":
@@ -294,6 +314,6 @@ def test_whatever_is_heard_in_whatever_order(events: list[tuple[str, str, str, o
             site.suspect(node, now)
         else:
             assert all(each in watched for each in site.lapse(now))
-        assert {name: member.birth.incarnation for name, member in site.members.items()} == newest
+        assert {name: member.birth.incarnation for name, member in site.members.items()} == known
         assert all(member.links for member in site.members.values() if member.present)
         assert site.deadline() is None or watched
