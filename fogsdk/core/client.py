@@ -6,7 +6,7 @@ from fogsdk.core.commands import Command, Note, Settled, Subscribe
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Entry, Orphaned
 from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Submit, Tick, Withdraw
-from fogsdk.core.ledger import Effect, Ledger
+from fogsdk.core.ledger import ONE_NODES_VIEW, Effect, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.rendezvous import ranked
 from fogsdk.wire import topics
@@ -99,7 +99,7 @@ class Client:
             cost = self._ran(member, entry.task)
             return self._effects(self.ledger.assign(orphan.id, member.node, now, cost), now)
         refusal = entry.refusal
-        if refusal is not None and refusal.reason == "unknown-task":
+        if refusal is not None and refusal.reason in ONE_NODES_VIEW:
             return [*self._effects(self.ledger.take_back(orphan.id), now), Settled(orphan.id, refusal)]
         until = min((at for at in entry.avoid.values() if at > now), default=None)
         out = self._effects(self.ledger.wait(orphan.id, now, until), now)

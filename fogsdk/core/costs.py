@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 _SMOOTHING = 0.2
 _MOST_NAMES = 4096
+MOST_MS = 86_400_000.0
+"""A run time beyond a day is learned as a day: whatever a trace says, sums of it stay sayable on the wire."""
 
 GUESS_MS = {"light": 5.0, "auto": 20.0, "middle": 500.0, "heavy": 5000.0}
 """Run times assumed, by weight, until a first run was measured."""
@@ -28,7 +30,7 @@ class Costs:
 
     def learn(self, name: str, ran: float) -> None:
         """Take in one measured run time."""
-        self._mean[name] = smoothed(self._mean.pop(name, None), ran)
+        self._mean[name] = smoothed(self._mean.pop(name, None), min(ran, MOST_MS))
         if len(self._mean) > _MOST_NAMES:
             self._mean.popitem(last=False)
 

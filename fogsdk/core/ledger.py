@@ -49,6 +49,9 @@ WAIT_AGAIN = 500
 MOST_ENDED = 4096
 """Ended tasks that are remembered, so that one who still works on them can be told to stop."""
 
+ONE_NODES_VIEW = ("unknown-task", "no-cloud")
+"""Refusals that another node, which knows more of the site, may not share."""
+
 _ELSEWHERE = ("overloaded", "leaving")
 
 
@@ -228,7 +231,7 @@ class Ledger:
             if reply.reason == "overloaded":
                 self._full(reply, now)
             entry.avoid[reply.node] = now + min(reply.retry_after or WAIT_AGAIN, LAST_CHECK)
-        elif reply.reason == "unknown-task":
+        elif reply.reason in ONE_NODES_VIEW:
             entry.avoid[reply.node] = now + LAST_CHECK
         else:
             self.take_back(id, cancel=False)
@@ -292,7 +295,7 @@ class Ledger:
             self._probes.set(node, now + PROBE_EVERY)
 
     def node_came(self, node: str, now: int) -> None:
-        """A node is there, or is there again: what it holds is asked after, and whatever waits for one waits no longer."""
+        """A node is there (again): what it holds is asked after, and whatever waits for a node waits no longer."""
         self._heard(node, now)
         for id, entry in self.entries.items():
             if entry.taker is None or entry.taker == node:

@@ -11,6 +11,8 @@ from fogsdk.wire.messages import Beat, Birth, Gone, TaskInfo
 MOST_MEMBERS = 4096
 FIRST_BEAT_WITHIN = 3000
 """Milliseconds that a node has for its first beat after this core began to listen for it."""
+SHORTEST_TTL = 250
+"""Milliseconds until a heartbeat is overdue at the earliest, whatever it says itself."""
 SUSPECT_FOR = 5000
 """Milliseconds for which a node that fell silent is passed over, unless it is heard before; doubled each time, up to
 16 times as long."""
@@ -160,7 +162,7 @@ class Directory:
         member.says(beat.wait, now)
         self._alive(member, now)
         if member.node in self._watched:
-            self._beats.set(member.node, now + beat.ttl)
+            self._beats.set(member.node, now + max(SHORTEST_TTL, beat.ttl))
         return False
 
     def _alive(self, member: Member, now: int) -> None:

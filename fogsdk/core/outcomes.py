@@ -36,7 +36,7 @@ class Outcomes:
     def keep(self, key: Key, answer: Answer, now: int) -> None:
         """Keep an answer; what is oldest makes room."""
         self.forget(key)
-        size = len(answer.body) if isinstance(answer, Result) else 0
+        size = len(answer.body) if isinstance(answer, Result) else len(getattr(answer, "traceback", ""))
         self._kept[key] = _Kept(answer, now, size)
         self._bytes += size
         while self._kept and self._overfull(now):

@@ -14,6 +14,8 @@ MOST_PARTS = 16
 """Parts of one split task at the most."""
 MOST_WEIGHT = 256
 """Turns of one node in a round of ``threshold`` at the most: a capacity is whatever a birth says."""
+SLOWEST_PART = 8.0
+"""A worker that is this many times slower than the fastest gets no part: its share would be all overhead."""
 WORTH_SPLITTING_MS = 20.0
 """A task that takes less is not split: handing out the parts would cost more."""
 MARGIN_MS = 2.0
@@ -128,6 +130,10 @@ def _share(question: Question) -> Decision | None:
     if len(slots) < 2:
         return None
     slots = _fair(nodes) if len(slots) > MOST_PARTS else slots
+    fastest = min(one.ran for one in slots)
+    slots = [one for one in slots if one.ran <= SLOWEST_PART * fastest]
+    if len(slots) < 2:
+        return None
     speeds = [1.0 / max(one.ran, 0.001) for one in slots]
     total = sum(speeds)
     shares = tuple((one.node, speed / total) for one, speed in zip(slots, speeds, strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 
-from fogsdk.core.costs import LIGHT_BELOW_MS
+from fogsdk.core.costs import LIGHT_BELOW_MS, MOST_MS
 from fogsdk.core.held import Held, State
 
 _NO_DEADLINE = 2**62
@@ -102,7 +102,7 @@ class RunQueue:
             return self._quick.cost / self._express + (0.0 if self._express_free() else LIGHT_BELOW_MS / 2)
         left = [max(0.0, held.job_cost - (now - held.started)) for held in self.running.values()]
         waiting = self._quick.cost + self._long.cost
-        return max(min(left, default=0.0), (waiting + sum(left)) / max(1, self.slots))
+        return min(MOST_MS, max(min(left, default=0.0), (waiting + sum(left)) / max(1, self.slots)))
 
     def waiting(self) -> list[Held]:
         """Everything that waits, oldest first, quick tasks before the others."""

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 3.0
 """Seconds for the TCP and TLS handshakes."""
 
+SEND_BUFFER = 128 * 1024
+"""Bytes that the kernel may hold back: with megabytes there, a slow link would look as if it stood still."""
+
 LAST_WORDS = 1.0
 """Seconds that closing a connection may take."""
 
@@ -88,6 +91,7 @@ class MqttConnection:
         except (OSError, ValueError) as error:
             raise ConnectionFailed(f"{self.broker}: {describe(error)}") from error
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     @property
     def socket(self) -> Any:

@@ -115,7 +115,11 @@ class Link:
         failing = False
         while True:
             began = asyncio.get_running_loop().time()
-            was_up, self._reason = await self._session()
+            try:
+                was_up, self._reason = await self._session()
+            except Exception as error:  # whatever it is: a node without its broker is no node
+                log.exception("a bug in the connection to %s", self.name)
+                was_up, self._reason = False, str(error)
             if was_up:
                 failing = False
                 if asyncio.get_running_loop().time() - began > SETTLED_AFTER:

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 MEASURE_EVERY = 1.0
 """Seconds between two readings of this machine's load."""
 
+AFTER_A_BUG = 100
+"""Milliseconds for which the timer rests when the core raised, so that what raises each time does not take the CPU."""
+
 Measure = Callable[[], Measured]
 
 
@@ -54,6 +57,7 @@ class Runtime:
         self._notes = NoteLog(log)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
+        self._not_before = 0
         self._flushing = False
         self._measuring: asyncio.TimerHandle | None = None
 
@@ -129,6 +133,7 @@ class Runtime:
             self._do(self.node.handle(event, clock()))
         except Exception:
             log.exception("a bug in the core, on %s", type(event).__name__)
+            self._not_before = clock() + AFTER_A_BUG
         self._arm()
 
     def _message(self, link: str, topic: str, payload: bytes) -> None:
@@ -167,7 +172,7 @@ class Runtime:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        delay = max(0, deadline - clock()) / 1000
+        delay = max(0, deadline - clock(), self._not_before - clock()) / 1000
         self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
 
     def _fire(self) -> None:

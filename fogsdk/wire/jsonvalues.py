@@ -17,9 +17,9 @@ from typing import Any
 
 import cbor2
 
-from fogsdk.errors import WireError
+from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire.cbor import read_data
-from fogsdk.wire.limits import DEPTH
+from fogsdk.wire.limits import DEPTH, MESSAGE_SIZE
 
 # RFC 8746 section 2.1: struct's letter for (float, signed, exponent of the length).
 _LETTERS = {
@@ -79,7 +79,10 @@ def _tagged(tag: cbor2.CBORTag, depth: int) -> Any:
         return [_plain(number, depth) for number in _numbers(tag.tag, tag.value)]
     if tag.tag == 40 and isinstance(tag.value, (list, tuple)) and len(tag.value) == 2:
         shape, flat = tag.value[0], _plain(tag.value[1], depth + 1)
-        return _nested(flat, shape) if _fits(flat, shape) else flat
+        if not _fits(flat, shape):
+            return flat
+        _check_room(sum(math.prod(shape[:level]) for level in range(len(shape))))
+        return _nested(flat, shape)
     return _plain(tag.value, depth + 1)
 
 
@@ -89,7 +92,14 @@ def _numbers(tag: int, data: bytes) -> tuple[Any, ...]:
     size = struct.calcsize(letter) if letter else 1
     if letter is None or len(data) % size:
         raise WireError(f"a typed array (RFC 8746, tag {tag}) of {len(data)} bytes cannot be read")
+    _check_room(len(data) // size)
     return struct.unpack(f"{'<' if little else '>'}{len(data) // size}{letter}", data)
+
+
+def _check_room(count: int) -> None:
+    """Each number and each array takes two bytes of JSON at the least: what cannot be sent is not written out."""
+    if 2 * count > MESSAGE_SIZE:
+        raise TooLarge(f"{count} numbers or arrays are too many for one message in JSON")
 
 
 def _fits(flat: Any, shape: Any) -> bool:

@@ -33,7 +33,8 @@ INTERRUPTIBLE = [
 
 def environment(url: str = "", **more: str) -> dict[str, str]:
     """The environment of a command: nothing of the tester's own settings, but the site's URL, and ``more``."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FOG_")}
+    dropped = ("FOG_", "COLUMNS", "LINES")  # xdist sets the last two, and they would overrule the terminal
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
     return {**kept, "PYTHONPATH": ROOT, "PYTHONUNBUFFERED": "1", **({"FOG_URL": url} if url else {}), **more}
 
 

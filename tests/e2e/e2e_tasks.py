@@ -1,0 +1,89 @@
+"""The tasks that the nodes of these tests offer."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fogsdk import progress, task
+from tests.e2e.journal import Journal
+
+_STEP = 0.01  # seconds
+
+
+@task(weight="light")
+def increment(number: int, seconds: float = 0.0) -> int:
+    """Return the next number, after a while."""
+    time.sleep(seconds)
+    return number + 1
+
+
+@task
+def give_back(*args: Any, **kwargs: Any) -> list[Any]:
+    return [list(args), kwargs]
+
+
+@task
+def scale(array: Any, factor: float = 1.0) -> Any:
+    return array * factor
+
+
+@task
+def fail(message: str) -> NoReturn:
+    raise LookupError(message)
+
+
+@task
+def chatter() -> str:
+    """Write to standard output and standard error in every way that a task may."""
+    print("not a message of the protocol", flush=True)
+    print("neither", file=sys.stderr, flush=True)
+    os.write(1, bytes(range(256)))
+    subprocess.run(["echo", "nor this"], check=True)
+    return "said"
+
+
+@task
+def zeros(count: int) -> bytes:
+    return bytes(count)
+
+
+@task(weight="middle")
+def work(log: str, name: str, seconds: float) -> str:
+    """Take a while, report progress all along, and write down when it began and ended."""
+    journal = Journal(log)
+    journal.write("begun", name)
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < seconds:
+        progress(passed / seconds)
+        time.sleep(min(_STEP, seconds - passed))
+    journal.write("ended", name)
+    return name
+
+
+@task(weight="middle")
+def hold(log: str, name: str, gate: str) -> str:
+    """Keep a worker busy until the file ``gate`` exists."""
+    journal = Journal(log)
+    journal.write("begun", name)
+    while not Path(gate).exists():
+        time.sleep(_STEP)
+    journal.write("ended", name)
+    return name
+
+
+def _cut(shares: list[float], log: str, numbers: list[int], seconds: float) -> list[tuple[str, list[int], float]]:
+    bounds = [round(len(numbers) * sum(shares[:index])) for index in range(len(shares) + 1)]
+    return [(log, numbers[a:b], seconds) for a, b in itertools.pairwise(bounds)]
+
+
+@task(weight="middle", split=_cut, merge=sum)
+def add_up(log: str, numbers: list[int], seconds: float) -> int:
+    """Add numbers up, in parts, each of which takes a while and is named after its first number."""
+    work(log, f"part-{numbers[0]}", seconds)
+    return sum(numbers)

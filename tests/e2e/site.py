@@ -1,0 +1,87 @@
+"""A site on this computer: real brokers, real ``fognode`` daemons, and devices connected to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import fogsdk
+from tests.e2e.journal import NODE_VARIABLE
+from tests.e2e.rawdevice import PlainClient
+from tests.support.broker import Mosquitto
+from tests.support.processes import Processes, Program
+from tests.support.waiting import eventually
+
+TASKS = "tests.e2e.e2e_tasks"
+WORKERS = 2
+
+
+class Site:
+    """Brokers and nodes, gone when the site is closed. ``folder`` gets their logs."""
+
+    def __init__(self, folder: Path, brokers: int = 1) -> None:
+        self.folder = folder
+        self.brokers = [Mosquitto(folder) for _ in range(brokers)]
+        self.nodes: dict[str, Program] = {}
+        self._processes = Processes(folder)
+
+    @property
+    def broker(self) -> Mosquitto:
+        """The first broker."""
+        return self.brokers[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of all brokers."""
+        return [broker.url for broker in self.brokers]
+
+    def start(self, *names: str, flags: Sequence[str] = ()) -> None:
+        """Start nodes side by side, and return when each is seen on every broker."""
+        for name in names:
+            self.nodes[name] = self.launch("--node", name, "--brokers", ",".join(self.urls), *flags, node=name)
+        for url in self.urls:
+            with self.connect(url) as fog:
+                wait_for_nodes(fog, *names)
+
+    def launch(self, *flags: str, node: str = "") -> Program:
+        """Start ``fognode`` with the tasks of these tests and further flags; the later of two flags counts."""
+        return self._processes.start_python(
+            *("-m", "fogsdk.node.main", "--tasks", TASKS, "--workers", str(WORKERS)),
+            *("--broker", "none", "--no-mdns", *flags),
+            environ={NODE_VARIABLE: node},
+            cwd=self.folder,
+        )
+
+    def connect(self, url: str | Sequence[str] | None = None, **options: Any) -> fogsdk.Fog:
+        """Connect a device, to all brokers if not told otherwise."""
+        return fogsdk.connect(self.urls if url is None else url, **options)
+
+    def client(self, name: str = "observer") -> PlainClient:
+        """A plain MQTT client of the first broker, to be entered with ``with``."""
+        return PlainClient(self.broker.port, name)
+
+    def stop(self) -> None:
+        """Ask every node to end, and check that each does so in order."""
+        for name, node in self.nodes.items():
+            assert node.terminate() == 0, f"{name} ended in disorder"
+
+    def close(self) -> None:
+        """Kill everything."""
+        self._processes.kill()
+        for broker in self.brokers:
+            broker.kill()
+
+
+StartSite = Callable[..., Site]
+
+
+def wait_for_nodes(fog: fogsdk.Fog, *names: str) -> None:
+    """Wait until a device sees these nodes."""
+    eventually(lambda: set(names) <= fog.nodes().keys(), what=f"the nodes {', '.join(names)}")
+
+
+def logs(folder: Path) -> list[tuple[str, str]]:
+    """The names and the ends of the logs in a folder."""
+    return [(os.fspath(log.name), log.read_text(errors="replace")[-8000:]) for log in sorted(folder.glob("*.log"))]
