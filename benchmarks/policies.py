@@ -35,7 +35,9 @@ async def measure(nodes: int, policy: str, args: argparse.Namespace) -> dict[str
         for number in range(nodes):
             own = cores[number::nodes]
             flags = ["--node", f"n{number + 1}", "--workers", str(len(own)), "--policy", policy, "--tasks", TASKS]
-            daemons.append(await start(own, "fogsdk.node.main", *flags, "--brokers", broker.url, "--broker", "none", "--no-mdns"))
+            daemons.append(
+                await start(own, "fogsdk.node.main", *flags, "--brokers", broker.url, "--broker", "none", "--no-mdns")
+            )
         await asyncio.sleep(3)  # heartbeats have told the nodes of each other
         work = ["--workload", "fogcomputing", "--busy", str(args.busy), "--cores", str(len(cores)), "--seed", "1"]
         load = ["load", *work, "--arrivals", "poisson", "--seconds", str(args.seconds), "--url", broker.url, "--json"]
@@ -55,7 +57,9 @@ async def measure(nodes: int, policy: str, args: argparse.Namespace) -> dict[str
 async def start(cores: list[int], module: str, *arguments: str) -> asyncio.subprocess.Process:
     """Start a daemon that has only these cores."""
     pin = ["taskset", "--cpu-list", ",".join(map(str, cores))] if shutil.which("taskset") else []
-    return await asyncio.create_subprocess_exec(*pin, sys.executable, "-m", module, *arguments, "--log-level", "warning")
+    return await asyncio.create_subprocess_exec(
+        *pin, sys.executable, "-m", module, *arguments, "--log-level", "warning"
+    )
 
 
 def rows(nodes: int, policy: str, report: dict[str, Any]) -> list[str]:
@@ -63,7 +67,15 @@ def rows(nodes: int, policy: str, report: dict[str, Any]) -> list[str]:
     lines = []
     for one in report["classes"]:
         ran = ", ".join(f"{node} {count}" for node, count in sorted(one["nodes"].items()))
-        cells = [nodes, policy, one["class"], one["submitted"], one["answered"], one["lost"], f"{one['in_time_share']:.1%}"]
+        cells = [
+            nodes,
+            policy,
+            one["class"],
+            one["submitted"],
+            one["answered"],
+            one["lost"],
+            f"{one['in_time_share']:.1%}",
+        ]
         times = [f"{one[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
         lines.append("| " + " | ".join(map(str, [*cells, *times, ran])) + " |")
     return lines
@@ -92,9 +104,9 @@ TAIL = """
 For comparison: the FogComputing project itself answered 319 of 478 accepted tasks within 120 s on one node, 1.5 % of
 the light ones in time, and 89 of 400 pipelined ones.
 
-A middleweight task alone takes 1.4 s of its 2 s, so at this load some are late on any policy: whoever comes while both
-cores are taken waits for one of them to end. Light tasks wait behind middleweight ones in the same way, since a worker is
-not interrupted; their share in time is the chance to find a core free within 0.2 s.
+A middleweight task alone takes 1.4 s of its 2 s, so at this load some are late on any policy: whoever comes while every
+core is taken waits for one of them to end. Light tasks do not wait for those: each node has a worker for quick tasks
+alone, which shares the cores with the others.
 """
 
 

@@ -60,9 +60,7 @@ def test_a_program_that_ends_early_is_reported_with_its_output(processes: Proces
 
 
 def test_eventually_tells_what_it_waited_for() -> None:
-    with pytest.raises(
-        AssertionError, match=r"the end of the world: not within 0.01 s; the last answer was 0"
-    ):
+    with pytest.raises(AssertionError, match=r"the end of the world: not within 0.01 s; the last answer was 0"):
         eventually(lambda: 0, 0.01, what="the end of the world")
 
 

@@ -214,6 +214,14 @@ def test_what_waits_for_a_node_need_not_wait_longer_when_one_comes() -> None:
     assert desk.run(100) == [(100, Orphaned("t", None, "no node"))]
 
 
+def test_what_a_node_has_is_asked_after_when_it_comes_back() -> None:
+    desk = Desk(answers=("n1",))
+    desk.hand("t")
+    desk.run(100)
+    desk.ledger.node_came("n1", 100)
+    assert asked(desk.run(100), "t") == [100]
+
+
 def test_a_trace_does_not_grow_without_end() -> None:
     desk = Desk()
     desk.hand("t")
@@ -233,6 +241,7 @@ def test_a_trace_does_not_grow_without_end() -> None:
         ("overloaded", None, WAIT_AGAIN),
         ("leaving", 1000, 1000),
         ("unknown-task", None, LAST_CHECK),
+        ("no-cloud", None, LAST_CHECK),
     ],
 )
 def test_a_node_that_cannot_take_it_now_is_avoided_for_a_while(
@@ -248,9 +257,7 @@ def test_a_node_that_cannot_take_it_now_is_avoided_for_a_while(
     assert (entry.taker, entry.refusal) == (None, refused)
 
 
-@pytest.mark.parametrize(
-    "reason", ["bad-arguments", "malformed", "too-large", "no-cloud", "quarantined", "what-is-new"]
-)
+@pytest.mark.parametrize("reason", ["bad-arguments", "malformed", "too-large", "quarantined", "what-is-new"])
 def test_other_refusals_are_final(reason: str) -> None:
     desk = Desk()
     desk.hand("t")

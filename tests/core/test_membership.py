@@ -11,6 +11,7 @@ from fogsdk.core.membership import (
     FIRST_LINK_GUESS,
     FORGET_AFTER,
     MOST_MEMBERS,
+    SHORTEST_TTL,
     SUSPECT_FOR,
     Directory,
 )
@@ -148,6 +149,14 @@ def test_a_node_whose_beats_stop_is_lost_after_their_ttl() -> None:
     assert present(site) == []
     site.hear("a", "n", Beat(1, 2, 1000), 5000)
     assert present(site) == ["n"], "it was only slow"
+
+
+def test_a_beat_that_asks_for_no_patience_gets_some() -> None:
+    site = directory()
+    site.hear("a", "n", birth(), 0)
+    site.watch(["n"], 0)
+    site.hear("a", "n", Beat(1, 1, 0), 100)
+    assert site.deadline() == 100 + SHORTEST_TTL
 
 
 def test_a_watched_node_has_time_for_its_first_beat() -> None:

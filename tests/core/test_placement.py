@@ -16,6 +16,7 @@ from fogsdk.core.placement import (
     MOST_HOPS,
     MOST_PARTS,
     POLICIES,
+    SLOWEST_PART,
     WORTH_SPLITTING_MS,
     Candidate,
     Decision,
@@ -78,6 +79,12 @@ def test_a_splittable_task_goes_to_every_free_worker_with_a_share_for_its_speed(
     by_node = dict(decision.shares)
     assert by_node["mac"] == pytest.approx(5 * by_node["me"]), "a node five times as fast gets five times as much"
     assert sum(share for _, share in decision.shares) == pytest.approx(1.0)
+
+
+def test_a_worker_that_would_hold_the_others_up_gets_no_part() -> None:
+    crawling = replace(PI, ran=MAC.ran * SLOWEST_PART + 1)
+    shares = predictive(ask(ME, MAC, crawling, splittable=True)).shares
+    assert {node for node, _ in shares} == {"me", "mac"}
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,7 @@ CONSTANTS = {
     "KEEP_MS": outcomes.KEEP_MS,
     "BEAT_EVERY": presence.BEAT_EVERY,
     "BEAT_TTL": presence.BEAT_TTL,
+    "SHORTEST_TTL": membership.SHORTEST_TTL,
     "FIRST_BEAT_WITHIN": membership.FIRST_BEAT_WITHIN,
     "SUSPECT_FOR": membership.SUSPECT_FOR,
     "RENAME_EVERY": presence.RENAME_EVERY,
