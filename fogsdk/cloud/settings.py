@@ -77,5 +77,7 @@ class BridgeSettings(SiteSettings):
             raise ConfigError(
                 "core is not set: name the core site's broker, for example --core mqtts://cloud.example.org"
             )
+        if self.core_username is not None and id_from(self.core_username) != self.core_username:
+            raise ConfigError(f"core_username {self.core_username!r} is its id there, too: 1 to 64 of a-z, 0-9 and '-'")
         if bool(self.core_cert) != bool(self.core_key):
             raise ConfigError("core_cert and core_key belong together; set both or neither")

@@ -42,6 +42,7 @@ from fogsdk.wire import topics
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
+    Beat,
     Birth,
     Cancel,
     Cancelled,
@@ -166,6 +167,10 @@ class Node:
         info = self.work.info(task.name)
         if refused is None and info is None:
             refused = Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
+        if refused is None and task.deadline == 0:
+            return [
+                self._reply(event, Expired(task.id, f"the deadline had passed when the task came to {self.me.node}"))
+            ]
         if refused is not None or info is None:
             return [self._reply(event, refused)] if refused else []
         held = self.work.hold((event.sender, task.id), task, info, now)
@@ -293,7 +298,7 @@ class Node:
         out = self._effects(self.ledger.node_gone(event.node, "gone"), now) if gone else []
         if isinstance(event.message, Birth):
             self.ledger.node_came(event.node, now)
-        return out + self.presence.rewatch(now)
+        return out if isinstance(event.message, Beat) else out + self.presence.rewatch(now)
 
     def _offer(self, event: Offer, now: int) -> list[Command]:
         self.me.tasks.clear()
@@ -308,7 +313,7 @@ class Node:
     def _link_down(self, link: str, now: int) -> list[Command]:
         self.directory.link_down(link)
         self.ledger.recheck(now)
-        return []
+        return self.presence.rewatch(now)
 
     def _tick(self, now: int) -> list[Command]:
         out: list[Command] = []

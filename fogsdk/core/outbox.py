@@ -86,7 +86,7 @@ def _sayable(message: Message, as_json: bool) -> Message | None:
     except WireError as error:
         return (
             Failed(message.id, "WireError", f"the result cannot be sent: {error}")
-            if isinstance(message, Result)
+            if isinstance(message, (Result, Failed))
             else None
         )
     return message
