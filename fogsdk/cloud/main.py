@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 from fogsdk import tasks
 from fogsdk.cloud.settings import BridgeSettings, CoreSettings
-from fogsdk.core.events import Measured
 from fogsdk.core.identity import Identity
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConfigError, FogError
 from fogsdk.node.config import load
-from fogsdk.node.daemon import Daemon, measure, node_identity, offer
+from fogsdk.node.daemon import Daemon, node_identity, offer
 from fogsdk.node.executor import Executor
 from fogsdk.node.main import run, start_log
 
@@ -85,11 +84,7 @@ async def _serve_bridge(settings: BridgeSettings) -> None:
         queue_limit=settings.spool_limit,
     )
 
-    def measured() -> Measured:
-        load = measure()
-        return Measured(load.cpu, load.memory, uplink.up)
-
-    await Daemon(settings, identity, uplink, measured).serve()
+    await Daemon(settings, identity, uplink).serve()
 
 
 def _core_login(settings: BridgeSettings) -> Credentials:

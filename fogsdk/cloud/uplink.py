@@ -16,7 +16,7 @@ from hashlib import blake2b
 from fogsdk.cloud.spool import Record, Spool, SpoolFull
 from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Settled, Start
-from fogsdk.core.events import Asked, JobDone, JobFailed, JobProgress, JobRefused, Offer, Submit, Withdraw
+from fogsdk.core.events import Asked, CloudReached, JobDone, JobFailed, JobProgress, JobRefused, Offer, Submit, Withdraw
 from fogsdk.device.driver import Driver
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
@@ -177,13 +177,16 @@ class Uplink:
     # ------------------------------------------------------------ what is offered
 
     async def _look(self) -> None:
-        was_up = True
+        was_up: bool | None = None
         while True:
-            if self.up:
+            up = self.up
+            if up != was_up:
+                self._emit(CloudReached(up))
+            if up:
                 self._offer(_tasks(self._driver.nodes()))
-            elif not was_up:  # away for a whole look, not just between two connections
+            elif was_up is False:  # away for a whole look, not just between two connections
                 self._give_back()
-            was_up = self.up
+            was_up = up
             await asyncio.sleep(LOOK_EVERY)
 
     def _offer(self, tasks: tuple[TaskInfo, ...]) -> None:

@@ -89,11 +89,17 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """This machine's load: used fractions of CPU and memory; ``uplink`` as in a beat."""
+    """This machine's load: used fractions of CPU and memory."""
 
     cpu: float
     memory: float
-    uplink: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloudReached:
+    """Whether this bridge's link to its core site is ``up``, now that this has changed."""
+
+    up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +172,18 @@ class JobLost:
 
 
 JobEvent = JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost
-Event = LinkUp | LinkDown | NodeHeard | Asked | Replied | Submit | Withdraw | Offer | Measured | Drain | Tick | JobEvent
+Event = (
+    LinkUp
+    | LinkDown
+    | NodeHeard
+    | Asked
+    | Replied
+    | Submit
+    | Withdraw
+    | Offer
+    | Measured
+    | CloudReached
+    | Drain
+    | Tick
+    | JobEvent
+)

@@ -14,6 +14,7 @@ from fogsdk.core.commands import Advanced, Command, Leave, Note, Send, Settled, 
 from fogsdk.core.entry import Orphaned
 from fogsdk.core.events import (
     Asked,
+    CloudReached,
     Drain,
     Event,
     JobDone,
@@ -126,6 +127,9 @@ class Node:
                 return []
             case Offer():
                 return self._offer(event, now)
+            case CloudReached():
+                self.presence.cloud_reached(event.up, now)
+                return []
             case LinkUp():
                 return self._link_up(event.link, now)
             case LinkDown():

@@ -30,6 +30,7 @@ class Presence:
     def __init__(self, identity: Identity, directory: Directory) -> None:
         self.incarnation = identity.incarnation
         self.measured = Measured(0.0, 0.0)
+        self._uplink: bool | None = None
         self._me = identity
         self._directory = directory
         self._next_beat: int | None = None
@@ -133,10 +134,16 @@ class Presence:
             wait=int(queue.wait(now)),
             cpu=self.measured.cpu,
             memory=self.measured.memory,
-            uplink=self.measured.uplink,
+            uplink=self._uplink,
             draining=self._draining,
         )
         return [self._send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
+
+    def cloud_reached(self, up: bool, now: int) -> None:
+        """Say with a heartbeat at once whether the cloud can be reached: placement waits for it."""
+        self._uplink = up
+        if self._next_beat is not None:
+            self._next_beat = now
 
     def drain(self, now: int) -> list[Command]:
         """Say that nothing new is taken from now on."""

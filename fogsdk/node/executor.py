@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fogsdk.core.commands import Start
-from fogsdk.core.events import Asked, JobEvent, Offer
+from fogsdk.core.events import Asked, CloudReached, JobEvent, Offer
 
-Emit = Callable[[JobEvent | Offer | Asked], None]
+Emit = Callable[[JobEvent | Offer | CloudReached | Asked], None]
 
 
 class Executor(Protocol):

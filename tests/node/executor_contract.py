@@ -17,6 +17,7 @@ import psutil
 from fogsdk.core.commands import Start
 from fogsdk.core.events import (
     Asked,
+    CloudReached,
     JobDone,
     JobEvent,
     JobFailed,
@@ -55,8 +56,8 @@ class Bench:
         self._jobs = 0
         self._heard = asyncio.Event()
 
-    def emit(self, event: JobEvent | Offer | Asked) -> None:
-        if not isinstance(event, (Offer, Asked)):
+    def emit(self, event: JobEvent | Offer | CloudReached | Asked) -> None:
+        if not isinstance(event, (Offer, CloudReached, Asked)):
             self.events.append(event)
             self._heard.set()
 
