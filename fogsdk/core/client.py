@@ -47,7 +47,7 @@ class Client:
             case NodeHeard():
                 return self._node_heard(event, now)
             case Withdraw():
-                return self._effects(self.ledger.take_back(event.id), now)
+                return [*self.ledger.take_back(event.id)]
             case LinkUp():
                 self.directory.link_up(event.link, now)
                 self.ledger.recheck(now)
@@ -100,7 +100,7 @@ class Client:
             return self._effects(self.ledger.assign(orphan.id, member.node, now, cost), now)
         refusal = entry.refusal
         if refusal is not None and refusal.reason in ONE_NODES_VIEW:
-            return [*self._effects(self.ledger.take_back(orphan.id), now), Settled(orphan.id, refusal)]
+            return [*self.ledger.take_back(orphan.id), Settled(orphan.id, refusal)]
         until = min((at for at in entry.avoid.values() if at > now), default=None)
         out = self._effects(self.ledger.wait(orphan.id, now, until), now)
         return out + self._lonely_note(entry, now)

@@ -38,7 +38,7 @@ class Start:
 
     ``kind`` is run, split or merge, ``bodies`` and ``shares`` are what ``tasks.perform`` takes. ``timeout`` and
     ``deadline`` (what is left of it) are in milliseconds, ``memory`` in bytes. ``sender`` and ``id`` name the task as
-    its sender does, the same after a restart. ``weight`` is what the sender asked for, if anything.
+    its sender does, the same after a restart.
     """
 
     job: int

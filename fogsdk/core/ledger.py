@@ -120,7 +120,7 @@ class Ledger:
         self._due.set(id, now + max(WAIT_AGAIN, 2 * len(self._waiting)) if until is None else until)
         return []
 
-    def take_back(self, id: str, cancel: bool = True) -> list[Effect]:
+    def take_back(self, id: str, cancel: bool = True) -> list[Send]:
         """End the ledger's charge of a task: its owner wants it no longer, or does it itself."""
         entry = self.entries.pop(id, None)
         if entry is None:
@@ -157,7 +157,7 @@ class Ledger:
     def _to_node(self, entry: Entry, node: str, message: Task | Ask) -> Send:
         return Send(entry.link, topics.task(self._site, node, self._me), message)
 
-    def _cancel(self, node: str, id: str) -> list[Effect]:
+    def _cancel(self, node: str, id: str) -> list[Send]:
         member = self._directory.members.get(node)
         if member is None or member.link is None:
             return []
@@ -176,7 +176,7 @@ class Ledger:
             self._heard(node, now)
         if entry is None:
             stray = isinstance(reply, Accepted) and node is not None and reply.id in self._ended
-            return self._cancel(node, reply.id) if stray and node else []
+            return [*self._cancel(node, reply.id)] if stray and node else []
         if isinstance(reply, (Accepted, Progress)):
             return self._keeps(entry, reply)
         if isinstance(reply, Refused):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fogsdk.core.costs import GUESS_MS, Costs, smoothed
+from fogsdk.core.costs import Costs, smoothed
 from fogsdk.core.timers import Timers
 from fogsdk.wire.messages import Beat, Birth, Gone, TaskInfo
 
@@ -61,11 +61,6 @@ class Member:
         """Whether new tasks can go to the node."""
         leaving = self.birth.capacity == 0 or (self.beat is not None and self.beat.draining)
         return self.present and not leaving and now >= max(self.suspect_until, self.full_until)
-
-    def ran(self, name: str, weight: str) -> float:
-        """The run time to expect of a task on this node."""
-        mean = self.costs.mean(name)
-        return GUESS_MS[weight] if mean is None else mean
 
     def travel(self) -> float:
         """The time to expect on the way there and back."""

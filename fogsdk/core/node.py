@@ -220,7 +220,7 @@ class Node:
         out: list[Command] = []
         for part in held.parts:
             out += self._finish(part, Cancelled(part.task.id), now)
-        out += self._commands(self.work.release(held))
+        out += self.work.release(held)
         held.to(State.DONE)
         if held.parent is not None:
             return out + (self._part_done(held.parent, held, answer, now) if held.part is not None else [])
@@ -261,9 +261,6 @@ class Node:
                 case _:
                     out.append(effect)
         return out
-
-    def _commands(self, effects: list[Effect]) -> list[Command]:
-        return [effect for effect in effects if not isinstance(effect, Orphaned)]
 
     def _settled(self, effect: Settled, now: int) -> list[Command]:
         held = self.work.away.get(effect.id)

@@ -56,12 +56,9 @@ class Presence:
             self._next_beat = now
         self._directory.hear(link, self._me.node, self.birth(), now)
         return [
-            self._send(link, topics.birth(self._me.site, self._me.node), self.birth(), retain=True),
+            Send(link, topics.birth(self._me.site, self._me.node), self.birth(), retain=True),
             *self.rewatch(now),
         ]
-
-    def _send(self, link: str, topic: str, message: Birth | Beat | Gone, retain: bool = False) -> Send:
-        return Send(link, topic, message, retain=retain)
 
     def announce_everywhere(self, now: int) -> list[Command]:
         """Say again what the node is: something about it changed, or a broker has it wrong."""
@@ -137,7 +134,7 @@ class Presence:
             uplink=self._uplink,
             draining=self._draining,
         )
-        return [self._send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
+        return [Send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
 
     def cloud_reached(self, up: bool, now: int) -> None:
         """Say with a heartbeat at once whether the cloud can be reached: placement waits for it."""
@@ -155,4 +152,4 @@ class Presence:
         """Say that the node is gone."""
         self._left = True
         topic = topics.birth(self._me.site, self._me.node)
-        return [self._send(link, topic, Gone(self.incarnation), retain=True) for link in self._directory.links]
+        return [Send(link, topic, Gone(self.incarnation), retain=True) for link in self._directory.links]

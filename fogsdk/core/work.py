@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fogsdk.core.commands import Command, Start, Stop
+from fogsdk.core.commands import Command, Send, Start, Stop
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Orphaned
 from fogsdk.core.events import JobDone, JobFailed, JobLost, JobRefused, JobSplit
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
-from fogsdk.core.ledger import WAIT_AGAIN, Effect, Ledger
+from fogsdk.core.ledger import WAIT_AGAIN, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.outcomes import Answer
 from fogsdk.core.placement import POLICIES, Candidate, Decision, Question
@@ -258,7 +258,7 @@ class Work:
         task = replace(held.task, id=held.ledger_id, deadline=left, via=via, part=held.part)
         self._ledger.add(task, now)
 
-    def _fetch_back(self, held: Held, cancel: bool) -> list[Effect]:
+    def _fetch_back(self, held: Held, cancel: bool) -> list[Send]:
         self.away.pop(held.ledger_id, None)
         entry = self._ledger.entries.get(held.ledger_id)
         if entry is not None:
@@ -286,9 +286,9 @@ class Work:
             return Result(id, outcome.body, hops[: limits.HOPS], int(self.queue.wait(now, held.quick)))
         return replace(outcome, id=id, hops=hops[: limits.HOPS])
 
-    def release(self, held: Held) -> list[Effect]:
+    def release(self, held: Held) -> list[Command]:
         """Stop whatever works on a task."""
-        out: list[Any] = []
+        out: list[Command] = []
         if held.job is not None:
             out.append(Stop(held.job))
         self.queue.drop(held)

@@ -11,8 +11,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fogsdk.errors import FogError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fogsdk.demo.site import DemoSite
+    from fogsdk.demo.story import Story
+    from fogsdk.device.fog import Fog
 
 MISSING = 'the demo needs more packages: pip install "fogsdk[demo]"'
 
@@ -71,7 +79,7 @@ async def _run(output: Path, folder: Path) -> int:
     return _report(story, output, console, began)
 
 
-async def _tell(story, fog, demo, console) -> None:  # type: ignore[no-untyped-def]
+async def _tell(story: Story, fog: Fog, demo: DemoSite, console: Console) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from fogsdk.demo import story as stories
@@ -88,7 +96,7 @@ async def _tell(story, fog, demo, console) -> None:  # type: ignore[no-untyped-d
     console.print(f"{story.victim} was killed with SIGKILL in the middle of it. All in {story.seconds:.1f} s.")
 
 
-def _report(story, output: Path, console, began: float) -> int:  # type: ignore[no-untyped-def]
+def _report(story: Story, output: Path, console: Console, began: float) -> int:
     from rich.table import Table
 
     from fogsdk.demo import story as stories
@@ -125,7 +133,7 @@ def _percentile(times: Sequence[float], percent: int) -> float:
     return statistics.quantiles(times, n=100, method="inclusive")[percent - 1]
 
 
-def _draw(story, output: Path) -> list[Path]:  # type: ignore[no-untyped-def]
+def _draw(story: Story, output: Path) -> list[Path]:
     from fogsdk.demo import pictures
 
     output.mkdir(parents=True, exist_ok=True)

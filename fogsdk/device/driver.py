@@ -71,7 +71,6 @@ class Driver:
         self._news: list[Settled | Advanced] = []
         self._notes = NoteLog(log)
         self._connection: MqttConnection | None = None
-        self._refused = ""
         self._closing = False
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fogsdk.core.commands import Send
@@ -46,7 +47,7 @@ class Desk:
         return out
 
 
-def sent(effects: list[Effect]) -> list[tuple[str, Any]]:
+def sent(effects: Sequence[Effect]) -> list[tuple[str, Any]]:
     """To which node what was sent."""
     return [(each.topic.split("/")[4], each.message) for each in effects if isinstance(each, Send)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
@@ -92,7 +93,7 @@ class Owner:
             assert later is None or later > self.now, "a timer that is never done"
         self.now = until
 
-    def take(self, effects: list[Effect], node: str) -> None:
+    def take(self, effects: Sequence[Effect], node: str) -> None:
         for effect in effects:
             if isinstance(effect, Settled):
                 self.settled.append(effect.id)
