@@ -8,6 +8,7 @@
     |-- TaskDefinitionError     @task was used wrongly
     |-- TaskFailed              the task ran and raised: remote type, message, traceback
     |-- TaskRefused             the task was not run: reason, message, retry_after
+    |   `-- SessionConflict     ... because another caller took this step of the session
     `-- DeadlineExceeded        no result within the deadline (also a TimeoutError)
 
 A cancelled task raises concurrent.futures.CancelledError, as every cancelled Future does.
@@ -68,7 +69,8 @@ class TaskRefused(FogError):
     """The task was not run.
 
     ``reason`` is one of overloaded, leaving, unknown-task, unknown-id, bad-arguments, malformed, too-large, no-cloud,
-    quarantined; ``retry_after`` is in seconds, or None where trying again would not help.
+    quarantined, no-journal, too-few-nodes, unknown-receipt, elsewhere, behind, conflict; ``retry_after`` is in seconds,
+    or None where trying again would not help.
     """
 
     def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:
@@ -76,6 +78,10 @@ class TaskRefused(FogError):
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+
+
+class SessionConflict(TaskRefused):
+    """Another caller took this step of the session: its state is no longer the one that this caller knows."""
 
 
 class DeadlineExceeded(FogError, TimeoutError):

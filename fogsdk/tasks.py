@@ -17,6 +17,9 @@ from typing import Any, TypeVar, overload
 from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused, TooLarge, WireError
 from fogsdk.wire import limits, values
 
+RESERVED = "fog."
+"""Calls whose names begin so are answered by the nodes themselves."""
+
 WEIGHTS = ("auto", "light", "middle", "heavy")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -111,6 +114,8 @@ def _check(spec: TaskSpec) -> None:
     problem = None
     if not 0 < len(spec.name) <= limits.NAME_LENGTH or not spec.name.isprintable():
         problem = f"a name has 1 to {limits.NAME_LENGTH} printable characters"
+    elif spec.name.startswith(RESERVED):
+        problem = f"names that begin with {RESERVED!r} are the nodes' own: choose another"
     elif spec.weight not in WEIGHTS:
         problem = f"weight is one of {', '.join(WEIGHTS)}, not {spec.weight!r}"
     elif (spec.split is None) != (spec.merge is None):
@@ -174,7 +179,8 @@ def perform(kind: str, name: str, bodies: tuple[bytes, ...], shares: tuple[float
 
     ``run`` takes the CBOR of ``[args, kwargs]`` and returns the CBOR of the result; ``split`` takes the same and
     returns a tuple of them, at most one for each share; ``merge`` takes the CBOR results of the parts and returns the
-    CBOR of the whole.
+    CBOR of the whole; ``step`` takes the CBOR of ``[args, kwargs]`` and that of a session's state, and returns the CBOR
+    of ``[new state, result]``, each as the bytes of its own CBOR.
 
     Raises TaskRefused for what was never run, and whatever the task raised otherwise.
     """
@@ -183,6 +189,8 @@ def perform(kind: str, name: str, bodies: tuple[bytes, ...], shares: tuple[float
         raise TaskRefused("unknown-task", f"no task {name!r} here; there are {_some(registry)}")
     if kind == "merge" and spec.merge is not None:
         return _encode_result(spec.merge([values.decode(body) for body in bodies]))
+    if kind == "step":
+        return _step(spec, *bodies)
     args, kwargs = _arguments(spec, bodies[0])
     if kind == "split" and spec.split is not None:
         return tuple(_encode_part(part) for part in spec.split(list(shares), *args, **kwargs))
@@ -191,15 +199,24 @@ def perform(kind: str, name: str, bodies: tuple[bytes, ...], shares: tuple[float
     return _encode_result(spec.function(*args, **kwargs))
 
 
+def _step(spec: TaskSpec, body: bytes, state: bytes) -> bytes:
+    args, kwargs = _arguments(spec, body, {"state": values.decode(state)})
+    match spec.function(*args, **kwargs):
+        case (new_state, result):
+            return _encode_result([values.encode(new_state), values.encode(result)])
+    raise TypeError(f"{spec.name}: the task of a session's step must return (state, result)")
+
+
 def _some(names: Iterable[str]) -> str:
     known = sorted(names)
     return ", ".join(known[:8]) + (", ..." if len(known) > 8 else "") if known else "none"
 
 
-def _arguments(spec: TaskSpec, body: bytes) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(spec: TaskSpec, body: bytes, more: dict[str, Any] | None = None) -> tuple[list[Any], dict[str, Any]]:
     try:
         match values.decode(body):
             case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
+                kwargs |= more or {}
                 spec.parameters.bind(*args, **kwargs)
                 return args, kwargs
     except WireError as error:

@@ -6,11 +6,13 @@ from fogsdk.core.commands import Command, Note, Settled, Subscribe
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Entry, Orphaned
 from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Submit, Tick, Withdraw
+from fogsdk.core.hedging import Straggling, worthwhile
 from fogsdk.core.ledger import ONE_NODES_VIEW, Effect, Ledger
 from fogsdk.core.membership import Directory, Member
-from fogsdk.core.rendezvous import ranked
+from fogsdk.core.rendezvous import Ranking
+from fogsdk.core.routing import Routes, key_of
 from fogsdk.wire import topics
-from fogsdk.wire.messages import Birth, Refused, Result, Task
+from fogsdk.wire.messages import Birth, Failed, Kept, Refused, Result, Task
 
 NEAREST = 8
 """Nodes among which a client chooses: the first in its own rendezvous order, so that clients spread."""
@@ -27,6 +29,8 @@ class Client:
         self.directory = Directory()
         self.ledger = Ledger(site, me, self.directory)
         self._costs = Costs()
+        self._routes = Routes()
+        self._reachable = Ranking(me)
         self._nearest: list[str] = []
 
     def start(self) -> list[Command]:
@@ -41,7 +45,7 @@ class Client:
         """Take in one event and return what to do about it, in order."""
         match event:
             case Submit():
-                return self._submit(event.task, now)
+                return self._submit(event, now)
             case Replied():
                 return self._replied(event, now)
             case NodeHeard():
@@ -54,38 +58,55 @@ class Client:
                 return []
             case LinkDown():
                 self.directory.link_down(event.link)
+                self._rank(*self.directory.members)
                 self.ledger.recheck(now)
                 return []
             case Tick():
                 return self._effects(self.ledger.tick(now), now)
         raise TypeError(f"not an event of a client: {event!r}")
 
-    def _submit(self, task: Task, now: int) -> list[Command]:
-        self.ledger.add(task, now)
-        return self._effects([Orphaned(task.id, None, "new")], now)
+    def _submit(self, event: Submit, now: int) -> list[Command]:
+        self.ledger.add(event.task, now, event.to)
+        return self._effects([Orphaned(event.task.id, None, "new")], now)
 
     def _replied(self, event: Replied, now: int) -> list[Command]:
         reply = event.message
+        if isinstance(reply, Kept):
+            return []
         if isinstance(reply, Refused) and not reply.id:
             return [Note("refused", f"{reply.node} could not read a message of ours: {reply.message}")]
-        if isinstance(reply, Result) and reply.hops and reply.id in self.ledger.entries:
+        entry = self.ledger.entries.get(reply.id)
+        if entry is not None and isinstance(reply, (Result, Failed)):
+            self._routes.answered(key_of(self.me, entry.task), entry.taker)
+        if isinstance(reply, Result) and reply.hops and entry is not None:
             ran = sum(hop.ran for hop in reply.hops)
-            self._costs.learn(self.ledger.entries[reply.id].task.name, ran)
+            self._costs.learn(entry.task.name, ran)
         return self._effects(self.ledger.hear(reply, now), now)
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)
-        self._nearest = ranked(self.me, (m.node for m in self.directory.members.values() if m.links))[:NEAREST]
+        self._rank(event.node)
         effects: list[Effect] = list(self.ledger.node_gone(event.node, "gone")) if gone else []
         if isinstance(event.message, Birth):
             self.ledger.node_came(event.node, now)
         return self._effects(effects, now)
+
+    def _rank(self, *nodes: str) -> None:
+        """Keep the order of those that can be reached."""
+        for node in nodes:
+            self._reachable.discard(node)
+            member = self.directory.members.get(node)
+            if member is not None and member.links:
+                self._reachable.add(node)
+        self._nearest = self._reachable.first(NEAREST)
 
     def _effects(self, effects: list[Effect], now: int) -> list[Command]:
         out: list[Command] = []
         for effect in effects:
             if isinstance(effect, Orphaned):
                 out += self._place(effect, now)
+            elif isinstance(effect, Straggling):
+                out += self._hedge(effect, now)
             else:
                 out.append(effect)
         return out
@@ -99,37 +120,82 @@ class Client:
             cost = self._ran(member, entry.task)
             return self._effects(self.ledger.assign(orphan.id, member.node, now, cost), now)
         refusal = entry.refusal
-        if refusal is not None and refusal.reason in ONE_NODES_VIEW:
+        if refusal is not None and refusal.reason in ONE_NODES_VIEW and not self._knows_better(entry, refusal):
             return [*self.ledger.take_back(orphan.id), Settled(orphan.id, refusal)]
         until = min((at for at in entry.avoid.values() if at > now), default=None)
         out = self._effects(self.ledger.wait(orphan.id, now, until), now)
         return out + self._lonely_note(entry, now)
 
+    def _knows_better(self, entry: Entry, refusal: Refused) -> bool:
+        """Whether there is a cloud after all: a node that was started while the bridge was away has not heard of it."""
+        return refusal.reason == "no-cloud" and any(
+            member.role == "cloud" and entry.task.name in member.tasks for member in self.directory.members.values()
+        )
+
+    def _hedge(self, straggling: Straggling, now: int) -> list[Command]:
+        """Give a task that is late to a second node, if one would be done within the time that the first one took."""
+        entry = self.ledger.entries[straggling.id]
+        if key_of(self.me, entry.task) is not None:
+            return []  # no second node may answer for what the first one keeps
+        task = entry.task
+        others = [member for member in self._able(self._near(), entry, now) if member.node != straggling.node]
+        pool = [member for member in others if task.name in member.tasks and worthwhile(task, member.tasks[task.name])]
+        best = self._soonest(pool, task, now)
+        if best is None or best.completion(task.name, self._common(best, task), now) > now - entry.sent_at:
+            return []
+        return self._effects(self.ledger.hedge(straggling.id, best.node, now), now)
+
+    def _near(self) -> list[Member]:
+        return [self.directory.members[node] for node in self._nearest]
+
     def _choose(self, entry: Entry, now: int) -> Member | None:
+        key = key_of(self.me, entry.task)
+        if key is not None:
+            return self._routes.choose(key, entry, self.directory.members, now)
+        if entry.to:
+            return self._only(entry, now)
         name = entry.task.name
-        near = [self.directory.members[node] for node in self._nearest]
-        able = self._able(near, entry, now) or self._able(list(self.directory.members.values()), entry, now)
+        able = self._able(self._near(), entry, now) or self._able(list(self.directory.members.values()), entry, now)
         offering = [member for member in able if name in member.tasks]
         fogs = [member for member in offering if member.role != "cloud"]
         if entry.refusal is not None and entry.refusal.reason == "unknown-task":
             able = []  # a node that does not know the task has asked all it knows
         pool = fogs or offering or [member for member in able if member.role != "cloud"]
-        return min(pool, key=lambda member: self._done(member, entry.task, now), default=None)
+        return self._soonest(pool, entry.task, now)
+
+    def _only(self, entry: Entry, now: int) -> Member | None:
+        """The one node that the task may go to, as soon as it is there; also if it takes nothing new."""
+        member = self.directory.members.get(entry.to)
+        if member is None or not member.present or now < member.suspect_until or now < entry.avoid.get(entry.to, 0):
+            return None
+        return member
 
     def _able(self, members: list[Member], entry: Entry, now: int) -> list[Member]:
+        priority = entry.task.priority
         return [
             m
             for m in members
-            if m.available(now) and entry.avoid.get(m.node, 0) <= now and self.ledger.has_room(m.node)
+            if m.available(now, priority)
+            and entry.avoid.get(m.node, 0) <= now
+            and self.ledger.has_room(m.node, priority)
         ]
 
-    def _done(self, member: Member, task: Task, now: int) -> float:
-        return member.queue(now) + self._ran(member, task) + member.travel()
+    def _soonest(self, pool: list[Member], task: Task, now: int) -> Member | None:
+        """The one where the task is likely to be done first."""
+        name, mean = task.name, self._costs.mean(task.name)
+        if mean is None:
+            return min(pool, key=lambda member: member.completion(name, self._common(member, task), now), default=None)
+        return min(pool, key=lambda member: member.completion(name, mean, now), default=None)
 
     def _ran(self, member: Member, task: Task) -> float:
-        learned = member.costs.mean(task.name) or self._costs.mean(task.name)
-        if learned is not None:
-            return learned
+        ran = member.ran(task.name)
+        return self._common(member, task) if ran is None else ran
+
+    def _common(self, member: Member, task: Task) -> float:
+        """How long the task runs as far as this is known, wherever it was."""
+        mean = self._costs.mean(task.name)
+        if mean is not None:
+            return mean
         info = member.tasks.get(task.name)
         return GUESS_MS[task.weight or (info.weight if info else "auto")]
 

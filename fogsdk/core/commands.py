@@ -62,6 +62,24 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """Put ``data`` under ``key`` in the journal on disk; None erases it. Writes are numbered from 1; :class:`Written`
+    says when they are safe."""
+
+    number: int
+    key: str
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disturb:
+    """Do to this node what ``order`` (CBOR) says, and answer with :class:`Disturbed`."""
+
+    number: int
+    order: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The outcome of a task that this core's owner submitted: exactly one for each."""
 
@@ -95,4 +113,4 @@ class Leave:
     """Draining is over: nothing is held any more, the daemon can end."""
 
 
-Command = Send | Subscribe | Unsubscribe | Start | Stop | Settled | Advanced | Note | Reconnect | Leave
+Command = Send | Subscribe | Unsubscribe | Start | Stop | Write | Disturb | Settled | Advanced | Note | Reconnect | Leave

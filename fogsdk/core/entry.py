@@ -1,4 +1,4 @@
-"""What a ledger writes down: an entry for each task, and what it knows of each taker."""
+"""What a ledger writes down: an entry for each task."""
 
 from __future__ import annotations
 
@@ -12,21 +12,49 @@ FIRST_CHECK = 300
 
 @dataclass(slots=True)
 class Entry:
-    """One task that was handed in, until it is settled. Times are in milliseconds."""
+    """One task that was handed in, until it is settled. Times are in milliseconds.
+
+    It may go ``to`` one node only, if that is named. ``second`` is the node that was given it too, at ``second_at``, as
+    the taker was late; ``former`` are takers that were lost and may live, and when each was given it. ``instead`` is
+    the node to which one of them sent it on, and ``behind_since`` is when nodes began to say that they lack what it
+    goes on from. ``lost`` is its trace so far.
+    """
 
     task: Task
     submitted: int
     expires: int | None
+    to: str = ""
     taker: str | None = None
     held: bool = False
     sent_at: int = 0
     link: str = ""
+    asked_at: int = -FIRST_CHECK
     interval: int = FIRST_CHECK
-    former: dict[str, None] = field(default_factory=dict)
+    second: str | None = None
+    second_at: int | None = None
+    former: dict[str, int] = field(default_factory=dict)
     avoid: dict[str, int] = field(default_factory=dict)
+    instead: str = ""
+    behind_since: int | None = None
     refusal: Refused | None = None
     lost: tuple[Hop, ...] = ()
     cost: float = 0.0
+
+    def holders(self) -> list[str]:
+        """The nodes that may have the task."""
+        return [*(node for node in (self.taker, self.second) if node is not None), *self.former]
+
+    def given_at(self, node: str) -> int | None:
+        """When a node was given the task, None if it was not."""
+        if node == self.taker:
+            return self.sent_at
+        return self.second_at if node == self.second else self.former.get(node)
+
+    def dropped_by(self, refusal: Refused) -> None:
+        """A node other than the taker does not have the task, or no longer."""
+        self.former.pop(refusal.node, None)
+        if refusal.node == self.second:
+            self.second = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +64,3 @@ class Orphaned:
     id: str
     node: str | None
     why: str
-
-
-@dataclass(slots=True)
-class Taker:
-    """What the ledger knows of one that holds tasks for it: when it was last heard, since when it owes an answer."""
-
-    ids: dict[str, None] = field(default_factory=dict)
-    heard: int = 0
-    owing_since: int | None = None

@@ -15,10 +15,13 @@ from fogsdk.wire.messages import (
     Failed,
     Gone,
     Hop,
+    Kept,
     Malformed,
     Progress,
     Refused,
+    Replica,
     Result,
+    Seek,
     Task,
     TaskInfo,
 )
@@ -48,6 +51,15 @@ class NodeHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaHeard:
+    """The node ``node`` wants a record kept here, or asks after one."""
+
+    link: str
+    node: str
+    message: Replica | Seek
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A sender wants something of this node, or (``any_node``) of whichever node is first to take it."""
 
@@ -60,17 +72,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """Word of a task that this core handed out."""
+    """Word of a task that this core handed out, or of a record that it has somebody keep."""
 
     link: str
-    message: Accepted | Progress | Result | Failed | Refused | Expired | Cancelled
+    message: Accepted | Progress | Result | Failed | Refused | Expired | Cancelled | Kept
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """The owner of this core wants a task run."""
+    """The owner of this core wants a task run: ``to`` one node and no other, if it names one."""
 
     task: Task
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,37 @@ class Drain:
     """Take nothing new, finish what runs within ``patience`` milliseconds, hand back the rest, and leave."""
 
     patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the journal on disk holds, by key: told once, before any link is up."""
+
+    records: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Everything up to the write of this ``number`` is on the disk."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFailed:
+    """The write of this ``number`` could not be done, nor any before it that was not confirmed."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """What became of a :class:`Disturb`: ``value`` is the CBOR of its result; with an ``error`` it was not done."""
+
+    number: int
+    value: bytes
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +209,12 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobLost:
-    """The worker died under a job; that is no answer of the task's own."""
+    """The worker died under a job; that is no answer of the task's own. ``induced`` if it was killed on purpose, to see
+    what the fog makes of it."""
 
     job: int
     why: str
+    induced: bool = False
 
 
 JobEvent = JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost
@@ -176,6 +222,7 @@ Event = (
     LinkUp
     | LinkDown
     | NodeHeard
+    | ReplicaHeard
     | Asked
     | Replied
     | Submit
@@ -184,6 +231,10 @@ Event = (
     | Measured
     | CloudReached
     | Drain
+    | Recovered
+    | Written
+    | WriteFailed
+    | Disturbed
     | Tick
     | JobEvent
 )

@@ -10,11 +10,16 @@ A task is in one state at a time; an illegal step raises, since only a bug of ou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from fogsdk.core.costs import LIGHT_BELOW_MS
 from fogsdk.wire.messages import Hop, Result, Task, TaskInfo
+
+if TYPE_CHECKING:
+    from fogsdk.core.outcomes import Answer
 
 
 class State(Enum):
@@ -48,7 +53,8 @@ Key = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A task on this node. Times are in milliseconds; ``job_kind`` is what a worker is to do with it next."""
+    """A task on this node. Times are in milliseconds; ``job_kind`` is what a worker is to do with it next. With
+    ``report`` its outcome goes there, and not to its sender."""
 
     key: Key
     task: Task
@@ -79,6 +85,7 @@ class Held:
     parts: list[Held] = field(default_factory=list)
     outcomes: dict[int, Result] = field(default_factory=dict)
     split_ran: float = 0.0
+    report: Callable[[Answer, int], list[Any]] | None = None
 
     def to(self, state: State) -> None:
         """Step to another state. Raises RuntimeError where the table has no such step."""
@@ -100,7 +107,7 @@ class Held:
         """What the next job works on."""
         if self.job_kind == "merge":
             return tuple(self.outcomes[index].body for index in sorted(self.outcomes))
-        return (self.task.body,)
+        return (self.task.body,) if self.task.state is None else (self.task.body, self.task.state)
 
     def lose(self, node: str, why: str) -> None:
         """Remember for the trace that ``node`` lost it."""

@@ -12,7 +12,8 @@ class Identity:
     """What a node is: set at its start. ``tasks`` are what it offers, by name; a bridge's follow its core site's.
 
     ``task_timeout`` (milliseconds) bounds tasks that declare no timeout; ``queue_limit`` is how many tasks it holds;
-    ``express`` workers, beside the others, run quick tasks alone.
+    ``express`` workers, beside the others, run quick tasks alone. One that ``keeps`` has a journal on disk; one with
+    ``chaos`` lets itself be disturbed on purpose.
     """
 
     node: str
@@ -26,3 +27,5 @@ class Identity:
     queue_limit: int = 1000
     task_timeout: int | None = None
     policy: str = "predictive"
+    keeps: bool = False
+    chaos: bool = False

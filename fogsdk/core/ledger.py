@@ -14,10 +14,14 @@ from dataclasses import replace
 from itertools import islice
 
 from fogsdk.core.commands import Advanced, Send, Settled
-from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned, Taker
+from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned
+from fogsdk.core.hedging import Hedging, Straggling
 from fogsdk.core.membership import Directory
-from fogsdk.core.timers import Timers
+from fogsdk.core.routing import BEHIND_AGAIN, final, lacking
+from fogsdk.core.takers import PROBE_EVERY, Takers
+from fogsdk.core.timers import Timers, earliest
 from fogsdk.wire import topics
+from fogsdk.wire.limits import HOPS
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
@@ -35,27 +39,19 @@ from fogsdk.wire.messages import (
 
 LAST_CHECK = 5000
 """Milliseconds between questions about one task at the most: each doubles the time to the next."""
-BYTES_PER_MS = 1000
-"""The slowest link that is not taken for a silent one: a large task gets more time before the first question."""
-PROBE_EVERY = 250
-"""Milliseconds without a word from a taker until it is asked about one of its tasks, whichever is oldest."""
-SLOW_LINK_WITHIN = 5000
-"""Milliseconds after large tasks left in which a silence is put down to the link too, which then counts as slower."""
-SILENT_AFTER = 1000
-"""Milliseconds of unanswered questions after which a taker counts as silent, and its tasks go elsewhere."""
 WAIT_AGAIN = 500
 """Milliseconds until a taker is looked for again when there was none."""
 
 MOST_ENDED = 4096
 """Ended tasks that are remembered, so that one who still works on them can be told to stop."""
 
-ONE_NODES_VIEW = ("unknown-task", "no-cloud")
+ONE_NODES_VIEW = ("unknown-task", "no-cloud", "no-journal")
 """Refusals that another node, which knows more of the site, may not share."""
 
 _ELSEWHERE = ("overloaded", "leaving")
 
 
-Effect = Send | Settled | Advanced | Orphaned
+Effect = Send | Settled | Advanced | Orphaned | Straggling
 
 
 class Ledger:
@@ -63,29 +59,29 @@ class Ledger:
 
     def __init__(self, site: str, me: str, directory: Directory) -> None:
         self.entries: dict[str, Entry] = {}
+        self.hedging = Hedging()
         self._site = site
         self._me = me
         self._directory = directory
-        self._takers: dict[str, Taker] = {}
+        self._takers = Takers(directory)
         self._waiting: dict[str, None] = {}
-        self._out_by = 0
-        self._slowness = 1
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._due: Timers[str] = Timers()
-        self._probes: Timers[str] = Timers()
         self._expiries: Timers[str] = Timers()
 
     def deadline(self) -> int | None:
         """When ``tick`` has something to do."""
-        times = (self._due.next(), self._probes.next(), self._expiries.next())
-        return min((at for at in times if at is not None), default=None)
+        if not self.entries:
+            return None
+        return earliest(self._due.next(), self._takers.deadline(), self._expiries.next(), self.hedging.deadline())
 
     # ------------------------------------------------------------ handing out
 
-    def add(self, task: Task, now: int) -> Entry:
-        """Take charge of a task that has no taker yet."""
+    def add(self, task: Task, now: int, to: str = "") -> Entry:
+        """Take charge of a task that has no taker yet, and may go ``to`` one node only, if it names one."""
         expires = None if task.deadline is None else now + task.deadline
-        entry = self.entries[task.id] = Entry(task, now, expires)
+        entry = self.entries[task.id] = Entry(task, now, expires, to)
+        self.hedging.earn()
         if expires is not None:
             self._expiries.set(task.id, expires)
         return entry
@@ -99,18 +95,30 @@ class Ledger:
             return self.wait(id, now)
         self._waiting.pop(id, None)
         entry.taker, entry.link, entry.held = node, member.link, False
-        self._out_by = max(self._out_by, now) + len(entry.task.body) * self._slowness // BYTES_PER_MS
-        entry.sent_at, entry.interval = now, FIRST_CHECK + self._out_by - now
+        entry.sent_at, entry.interval = now, FIRST_CHECK + self._takers.leaves(len(entry.task.body), now)
         entry.former.pop(node, None)
         entry.cost = cost
         member.outstanding_ms += cost
-        taker = self._takers.setdefault(node, Taker())
-        if not taker.ids:
-            taker.heard, taker.owing_since = now, None
-            self._probes.set(node, now + max(PROBE_EVERY, entry.interval))
-        taker.ids[id] = None
+        self._takers.take(node, id, now)
         self._due.set(id, now + entry.interval)
+        if entry.second_at is None and not entry.to:
+            self.hedging.handed_out(entry.task, now)
         return [self._to_node(entry, node, self._outgoing(entry, now))]
+
+    def hedge(self, id: str, node: str, now: int) -> list[Effect]:
+        """Give a task that is late to a second node too. Whichever answers first, the other is told to stop; if the
+        second refuses, the first is waited for as before."""
+        entry = self.entries[id]
+        member = self._directory.members.get(node)
+        if entry.taker in (None, node) or member is None or member.link is None:
+            return []
+        why = self.hedging.spend(entry.task, now - entry.sent_at)
+        entry.second, entry.second_at = node, now
+        entry.former.pop(node, None)
+        entry.lost = (*entry.lost, Hop(entry.taker, "hedged", why, entry.task.part))[-8:]
+        task = self._outgoing(entry, now)
+        task = replace(task, via=(*task.via, entry.taker)[-HOPS:])  # lest it goes to the first one from there
+        return [Send(member.link, topics.task(self._site, node, self._me), task)]
 
     def wait(self, id: str, now: int, until: int | None = None) -> list[Effect]:
         """Keep a task without a taker; it comes back as :class:`Orphaned` at ``until``."""
@@ -126,24 +134,21 @@ class Ledger:
         if entry is None:
             return []
         if not self.entries:
-            self._slowness = 1
+            self._takers.rest()
         self._ended[id] = None
         if len(self._ended) > MOST_ENDED:
             self._ended.popitem(last=False)
-        holders = ([entry.taker] if entry.taker else []) + list(entry.former)
+        holders = entry.holders() if cancel else []
         self._release(entry, id)
         self._waiting.pop(id, None)
         self._due.drop(id)
+        self.hedging.ended(id)
         self._expiries.drop(id)
         return [send for node in holders for send in self._cancel(node, id)] if cancel else []
 
     def _release(self, entry: Entry, id: str) -> None:
         if entry.taker is not None:
-            taker = self._takers[entry.taker]
-            taker.ids.pop(id, None)
-            if not taker.ids:
-                del self._takers[entry.taker]
-                self._probes.drop(entry.taker)
+            self._takers.release(entry.taker, id)
             member = self._directory.members.get(entry.taker)
             if member is not None and entry.sent_at >= member.wait_at:  # else its own word counts the task already
                 member.outstanding_ms = max(0.0, member.outstanding_ms - entry.cost)
@@ -173,7 +178,7 @@ class Ledger:
         if node is None and entry is not None:
             node = entry.taker
         if node is not None:
-            self._heard(node, now)
+            self._takers.heard(node, now)
         if entry is None:
             stray = isinstance(reply, Accepted) and node is not None and reply.id in self._ended
             return [*self._cancel(node, reply.id)] if stray and node else []
@@ -184,14 +189,9 @@ class Ledger:
         if isinstance(reply, Cancelled):  # of an earlier life of the same id: this one never arrived
             return self._send_again(reply.id, entry, now)
         self._learn(entry, reply, now)
-        if entry.taker is not None:
-            self._freed(entry.taker, now)
-        return self._settle(entry, reply)
-
-    def _heard(self, node: str, now: int) -> None:
-        taker = self._takers.get(node)
-        if taker is not None:
-            taker.heard, taker.owing_since = now, None
+        if node is not None:
+            self._freed(node, now)
+        return self._settle(entry, reply, node)
 
     def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
         if isinstance(reply, Progress):
@@ -202,60 +202,66 @@ class Ledger:
 
     def _learn(self, entry: Entry, outcome: Result | Failed | Expired, now: int) -> None:
         hop = outcome.hops[0] if outcome.hops else None
-        if hop is None or hop.node != entry.taker or not isinstance(outcome, Result):
+        sent_at = entry.given_at(hop.node) if hop is not None else None
+        if hop is None or sent_at is None or not isinstance(outcome, Result):
             return
-        self._directory.answered(hop.node, now, outcome.wait)
-        if not entry.held:  # an answer that had to be asked for says nothing about the way
-            self._directory.travelled(hop.node, now - entry.sent_at - hop.took)
-        if hop.action == "ran" and hop.part is None:
-            self._directory.members[hop.node].costs.learn(entry.task.name, hop.ran)
+        elapsed, ran = now - sent_at, hop.action == "ran"
+        if entry.taker is not None:
+            self.hedging.came_back(entry.task, now - entry.sent_at)
+        if hop.node == entry.second:
+            self.hedging.won += 1
+            self._directory.added(entry.taker or "", now - entry.sent_at - hop.ran, now)  # it takes that long at least
+        member = self._directory.answered(hop.node, now, outcome.wait)
+        if member is None:
+            return
+        member.experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), now)
+        if hop.node == entry.taker and not entry.held:  # an answer that was asked for says nothing about the way
+            member.experience.travelled(elapsed - hop.took)
+        if ran and hop.part is None:
+            member.experience.costs.learn(entry.task.name, hop.ran)
 
-    def _settle(self, entry: Entry, outcome: Result | Failed | Expired) -> list[Effect]:
-        by = outcome.hops[0].node if outcome.hops else entry.taker
-        others = [node for node in [entry.taker, *entry.former] if node is not None and node != by]
+    def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
         id = entry.task.id
+        others = [node for node in entry.holders() if node != by]
         cancels = [send for node in others for send in self._cancel(node, id)]
         self.take_back(id, cancel=False)
-        settled = replace(outcome, hops=(*outcome.hops, *entry.lost)) if entry.lost else outcome
-        return [*cancels, Settled(id, settled)]
+        if entry.lost and not isinstance(outcome, Refused):
+            outcome = replace(outcome, hops=(*outcome.hops, *entry.lost))
+        return [*cancels, Settled(id, outcome)]
 
     def _refused(self, entry: Entry, reply: Refused, now: int) -> list[Effect]:
         id = reply.id
         if reply.node != entry.taker:
-            entry.former.pop(reply.node, None)
+            entry.dropped_by(reply)
             return []
         if reply.reason == "unknown-id":
             return self._send_again(id, entry, now)
         entry.refusal = reply
         if reply.reason in _ELSEWHERE:
-            if reply.reason == "overloaded":
-                self._full(reply, now)
-            entry.avoid[reply.node] = now + min(reply.retry_after or WAIT_AGAIN, LAST_CHECK)
+            until = now + min(reply.retry_after or WAIT_AGAIN, LAST_CHECK)
+            if reply.reason == "overloaded" and entry.expires is None:  # else perhaps only its deadline was too near
+                self._directory.full(reply.node, self._takers.count(reply.node), entry.task.priority, until, now)
+            entry.avoid[reply.node] = until
         elif reply.reason in ONE_NODES_VIEW:
             entry.avoid[reply.node] = now + LAST_CHECK
+        elif reply.reason == "elsewhere":
+            entry.instead, entry.avoid[reply.node] = reply.instead, now + WAIT_AGAIN
+        elif reply.reason == "behind" and not lacking(entry, now):
+            entry.avoid[reply.node] = now + BEHIND_AGAIN
         else:
-            self.take_back(id, cancel=False)
-            return [Settled(id, reply)]
+            reply = final(entry, reply)
+            return self._settle(entry, reply, reply.node)
         return self._orphan(id, entry, reply.reason)
 
-    def _full(self, reply: Refused, now: int) -> None:
-        """A node has no room for more than it holds: without this each task would find that out for itself, again
-        and again. Room for one more opens with each result that comes from there."""
-        member = self._directory.members.get(reply.node)
-        if member is not None:
-            member.full_until = now + min(reply.retry_after or WAIT_AGAIN, LAST_CHECK)
-            member.room = max(1, len(self._takers[reply.node].ids) - 1)
-
-    def has_room(self, node: str) -> bool:
-        """Whether a node can take one more of this ledger's tasks, as far as it said."""
-        room, taker = self._directory.members[node].room, self._takers.get(node)
-        return room is None or taker is None or len(taker.ids) < room
+    def has_room(self, node: str, priority: int = 0) -> bool:
+        """Whether a node can take one more of this ledger's tasks, of a priority, as far as it said."""
+        member = self._directory.members[node]
+        return member.room is None or self._takers.count(node) < member.room or priority > member.full_priority
 
     def _freed(self, node: str, now: int) -> None:
         member = self._directory.members.get(node)
-        if member is None or member.room is None:
+        if member is None or not member.freed():
             return
-        member.room, member.full_until = member.room + 1, 0
         for id in islice(self._waiting, 2):
             self._due.set(id, now)
 
@@ -268,49 +274,62 @@ class Ledger:
         node = entry.taker
         self._release(entry, id)
         self._due.drop(id)
-        return [Orphaned(id, node, why)]
+        self.hedging.ended(id)
+        return [] if self._taken_over(id, entry) else [Orphaned(id, node, why)]
+
+    def _taken_over(self, id: str, entry: Entry) -> bool:
+        """Whether a second node has the task too: then it is the taker now, and is asked whether it really has it."""
+        node, at = entry.second, entry.second_at or 0
+        entry.second = None
+        member = self._directory.members.get(node or "")
+        if node is None or member is None or not member.present or member.silences:
+            return False
+        entry.taker, entry.link, entry.held = node, member.link or "", False
+        entry.sent_at, entry.interval, entry.cost = at, FIRST_CHECK, 0.0
+        self._takers.take(node, id, at)
+        self._due.set(id, at + FIRST_CHECK)
+        return True
 
     # ------------------------------------------------------------ what goes wrong
 
     def node_gone(self, node: str, why: str) -> list[Effect]:
         """A node is gone or was started anew: what it held needs another taker."""
-        taker = self._takers.get(node)
-        return [effect for id in list(taker.ids) for effect in self._lose(id, why, may_live=True)] if taker else []
+        return [effect for id in self._takers.holding(node) for effect in self._lose(id, why, may_live=True)]
 
     def _lose(self, id: str, why: str, may_live: bool = False) -> list[Effect]:
         entry = self.entries[id]
         if entry.taker is not None:
             entry.lost = (*entry.lost, Hop(entry.taker, "lost", why, entry.task.part))[-8:]
             if may_live:
-                entry.former[entry.taker] = None
+                entry.former[entry.taker] = entry.sent_at
         return self._orphan(id, entry, why)
 
     def recheck(self, now: int) -> None:
         """A link came or went, and with it what was on its way: ask after everything now."""
         for id, entry in self.entries.items():
             self._due.set(id, now)
-            entry.interval = FIRST_CHECK
-        for node, taker in self._takers.items():
-            taker.heard, taker.owing_since = now, None
-            self._probes.set(node, now + PROBE_EVERY)
+            entry.interval, entry.asked_at = FIRST_CHECK, now - PROBE_EVERY
+        self._takers.recheck(now)
 
     def node_came(self, node: str, now: int) -> None:
         """A node is there (again): what it holds is asked after, and whatever waits for a node waits no longer."""
-        self._heard(node, now)
+        self._takers.heard(node, now)
         for id, entry in self.entries.items():
             if entry.taker is None or entry.taker == node:
                 self._due.set(id, now)
+                entry.asked_at = now - PROBE_EVERY
 
     def tick(self, now: int) -> list[Effect]:
         """Do what is due: deadlines first, then silent takers, then questions."""
         effects: list[Effect] = []
         for id in self._expiries.pop_due(now):
             effects += self._expire(id)
-        for node in self._probes.pop_due(now):
-            effects += self._probe(node, now)
+        for node, silent in self._takers.due(now):
+            effects += self._silent(node, now) if silent else self._ask(self._takers.holding(node)[0], now)
         for id in self._due.pop_due(now):
             effects += self._check(id, now)
-        return effects
+        late = [(id, self.entries[id].taker) for id in self.hedging.late(now)]
+        return effects + [Straggling(id, taker) for id, taker in late if taker is not None]
 
     def _expire(self, id: str) -> list[Effect]:
         entry = self.entries[id]
@@ -326,25 +345,9 @@ class Ledger:
         hops = entry.lost
         return [*self.take_back(id), Settled(id, Expired(id, message, hops))]
 
-    def _probe(self, node: str, now: int) -> list[Effect]:
-        taker = self._takers[node]
-        if not self._directory.links:
-            return []  # recheck comes with the next link
-        if now < self._out_by:  # what was handed out may still be on its way, and the question behind it
-            taker.owing_since = None
-            self._probes.set(node, self._out_by + PROBE_EVERY)
-            return []
-        if taker.owing_since is not None and now - taker.owing_since >= SILENT_AFTER - PROBE_EVERY:
-            self._directory.suspect(node, now)
-            if now - self._out_by < SLOW_LINK_WITHIN:
-                self._slowness = min(64, 2 * self._slowness)
-            return [effect for id in list(taker.ids) for effect in self._lose(id, "silent", may_live=True)]
-        self._probes.set(node, now + PROBE_EVERY)
-        if now - taker.heard < PROBE_EVERY:
-            return []
-        if taker.owing_since is None:
-            taker.owing_since = now
-        return self._ask(next(iter(taker.ids)))
+    def _silent(self, node: str, now: int) -> list[Effect]:
+        self._directory.suspect(node, now)
+        return self.node_gone(node, "silent")
 
     def _check(self, id: str, now: int) -> list[Effect]:
         entry = self.entries[id]
@@ -352,14 +355,14 @@ class Ledger:
             return [Orphaned(id, None, entry.refusal.reason if entry.refusal else "no node")]
         entry.interval = min(LAST_CHECK, entry.interval * 2)
         self._due.set(id, now + entry.interval)
-        return self._ask(id)
+        return [] if now - entry.asked_at < PROBE_EVERY else self._ask(id, now)  # perhaps it was just asked about
 
-    def _ask(self, id: str) -> list[Effect]:
+    def _ask(self, id: str, now: int) -> list[Effect]:
         entry = self.entries[id]
         member = self._directory.members.get(entry.taker or "")
         if member is None or member.link is None:
             return []
-        entry.link = member.link
+        entry.link, entry.asked_at = member.link, now
         return [self._to_node(entry, member.node, Ask(id))]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
-from fogsdk.core.costs import Costs, smoothed
+from fogsdk.core.learned import FIRST_LINK_GUESS, Learned
 from fogsdk.core.timers import Timers
 from fogsdk.wire.messages import Beat, Birth, Gone, TaskInfo
 
@@ -18,29 +20,33 @@ SUSPECT_FOR = 5000
 16 times as long."""
 FORGET_AFTER = 600_000
 """Milliseconds after which a node that is gone is forgotten."""
-FIRST_LINK_GUESS = 5.0
-"""Milliseconds there and back that are assumed before the first measurement."""
 
 
 @dataclass(slots=True)
 class Member:
-    """What is known of one node. Times are in milliseconds."""
+    """What is known of one node: small, for there may be thousands. Times are in milliseconds.
+
+    ``links`` are those over which it can be reached, the one to use first. ``failing`` is the node whose last fault is
+    not over: it was not heard since. It is full ``full_until`` then, and later once it has ``room`` tasks, for those of
+    no more than ``full_priority``. What was ``learned`` of it is there once there is something.
+    """
 
     node: str
     birth: Birth
-    tasks: dict[str, TaskInfo]
-    links: dict[str, None] = field(default_factory=dict)
+    tasks: Mapping[str, TaskInfo]
+    links: tuple[str, ...] = ()
     beat: Beat | None = None
     lost: bool = False
+    failing: bool = False
     suspect_until: int = 0
     silences: int = 0
     last_heard: int = 0
     wait: float = 0.0
     wait_at: int = 0
-    link_ms: float | None = None
-    costs: Costs = field(default_factory=Costs)
+    learned: Learned | None = None
     outstanding_ms: float = 0.0
     full_until: int = 0
+    full_priority: int = 100
     room: int | None = None
 
     @property
@@ -50,21 +56,61 @@ class Member:
     @property
     def link(self) -> str | None:
         """A link over which the node can be reached."""
-        return next(iter(self.links), None)
+        return self.links[0] if self.links else None
 
     @property
     def present(self) -> bool:
         """Whether the node is there, as far as births, wills and beats say."""
         return bool(self.links) and not self.lost
 
-    def available(self, now: int) -> bool:
-        """Whether new tasks can go to the node."""
-        leaving = self.birth.capacity == 0 or (self.beat is not None and self.beat.draining)
-        return self.present and not leaving and now >= max(self.suspect_until, self.full_until)
+    def available(self, now: int, priority: int = 0) -> bool:
+        """Whether new tasks of a priority can go to the node."""
+        if now < self.suspect_until or (now < self.full_until and priority <= self.full_priority):
+            return False
+        return bool(self.links) and not self.lost and not self.leaving
+
+    def refused(self, holding: int, priority: int, until: int, now: int) -> None:
+        """The node has no room for more than it holds: without this each task would find that out for itself, again and
+        again. Room for one more opens with each result that comes from there."""
+        self.full_priority = max(priority, self.full_priority) if now < self.full_until else priority
+        self.full_until, self.room = until, max(1, holding - 1)
+
+    def freed(self) -> bool:
+        """A result came from the node. True if it was full before."""
+        if self.room is None:
+            return False
+        self.room, self.full_until = self.room + 1, 0
+        return True
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the node said that it takes nothing new."""
+        return self.birth.capacity == 0 or (self.beat is not None and self.beat.draining)
+
+    @property
+    def experience(self) -> Learned:
+        """What was learned of the node, to add to."""
+        if self.learned is None:
+            self.learned = Learned()
+        return self.learned
 
     def travel(self) -> float:
-        """The time to expect on the way there and back."""
-        return FIRST_LINK_GUESS if self.link_ms is None else self.link_ms
+        """The mean time on the way there and back."""
+        link_ms = self.learned.link_ms if self.learned else None
+        return FIRST_LINK_GUESS if link_ms is None else link_ms
+
+    def ran(self, name: str) -> float | None:
+        """The mean run time of a task there, None if it is not known."""
+        return self.learned.costs.mean(name) if self.learned else None
+
+    def completion(self, name: str, common: float, now: int, share: float = 1.0) -> float:
+        """The time to expect until the answer to a task (a part: this ``share`` of one) that is handed to the node now,
+        by what was learned of the node. ``common`` is its run time as far as it is known elsewhere."""
+        if self.learned is None:
+            return self.queue(now) + common + FIRST_LINK_GUESS
+        mean = self.learned.costs.mean(name)
+        ran = common if mean is None else mean * share
+        return self.queue(now) + self.learned.completion(ran, common, self.outstanding_ms > 0.0, now)
 
     def says(self, wait: int, now: int) -> None:
         """Take the node's own word on its queue; what was handed to it before is in there."""
@@ -105,7 +151,8 @@ class Directory:
         """A broker is gone; that says nothing about the nodes, which may be reached over another."""
         self._links.pop(link, None)
         for member in self.members.values():
-            member.links.pop(link, None)
+            if link in member.links:
+                _unreach(member, link)
         if not self._links:
             for node in self._watched:
                 self._beats.drop(node)
@@ -120,9 +167,12 @@ class Directory:
             return False
         if isinstance(message, Gone):
             was_present = member.present
-            member.links.pop(link, None)
+            _unreach(member, link)
             member.last_heard = now
-            return was_present and not member.present
+            if was_present and not member.present:
+                self._failed(member, now)
+                return True
+            return False
         return self._beaten(link, member, message, now)
 
     def _born(self, link: str, node: str, member: Member | None, birth: Birth, now: int) -> bool:
@@ -137,22 +187,25 @@ class Directory:
         restarted = member is not None and birth.incarnation != member.birth.incarnation
         was_present = member is not None and member.present
         if member is None or restarted:
-            learned = member.costs if member else Costs()
-            link_ms = member.link_ms if member else None
-            member = Member(node, birth, {}, costs=learned, link_ms=link_ms)
+            if member is not None and was_present:
+                self._failed(member, now)
+            member = Member(node, birth, {}, learned=member.learned if member else None)
             self.members[node] = member
         member.birth = birth
-        member.tasks = {info.name: info for info in birth.tasks}
-        member.links[link] = None
+        member.tasks = _by_name(birth.tasks)
+        _reach(member, link)
         self._alive(member, now)
         if node in self._watched:
             self._beats.set(node, now + FIRST_BEAT_WITHIN)
         return restarted and was_present
 
     def _beaten(self, link: str, member: Member, beat: Beat, now: int) -> bool:
-        if beat.incarnation != member.birth.incarnation or (member.beat and beat.seq < member.beat.seq):
+        before = member.beat.seq if member.beat else -1
+        if beat.incarnation != member.birth.incarnation or beat.seq < before:
             return False
-        member.links[link] = None
+        _reach(member, link)
+        if beat.seq == before:
+            return False  # the same over another link
         member.beat = beat
         member.says(beat.wait, now)
         self._alive(member, now)
@@ -161,7 +214,7 @@ class Directory:
         return False
 
     def _alive(self, member: Member, now: int) -> None:
-        member.lost = False
+        member.lost = member.failing = False
         member.suspect_until = member.silences = 0
         member.last_heard = now
 
@@ -189,6 +242,7 @@ class Directory:
             member = self.members.get(node)
             if member is not None and member.present:
                 member.lost = True
+                self._failed(member, now)
                 lapsed.append(node)
         return lapsed
 
@@ -196,28 +250,69 @@ class Directory:
         """A node that did not answer: pass it over for a while."""
         member = self.members.get(node)
         if member is not None:
+            self._failed(member, now)
             member.suspect_until = now + SUSPECT_FOR * 2 ** min(member.silences, 4)
-            link = member.link
-            if link is not None:  # perhaps it is the link: the next one is tried next
-                member.links[link] = member.links.pop(link)
+            member.links = (*member.links[1:], *member.links[:1])  # perhaps it is the link: the next one is tried next
             member.silences += 1
 
-    def answered(self, node: str, now: int, wait: int | None = None) -> None:
-        """A reply of the node came: it lives, and perhaps says how long its queue is."""
+    def _failed(self, member: Member, now: int) -> None:
+        """Remember a fault: once, however many signs of it there are, and not that of one who said that it would go.
+        (A bridge need not say so: what it has is on its disk.)"""
+        if not member.failing and not member.leaving and member.role != "cloud":
+            member.failing = True
+            member.experience.fault(now)
+
+    def full(self, node: str, holding: int, priority: int, until: int, now: int) -> None:
+        """A node that was given so many tasks refused one of this priority, until then."""
+        member = self.members.get(node)
+        if member is not None:
+            member.refused(holding, priority, until, now)
+
+    def answered(self, node: str, now: int, wait: int | None = None) -> Member | None:
+        """A reply of the node came: it lives, and perhaps says how long its queue is. Returns it, if it is known."""
         member = self.members.get(node)
         if member is None:
-            return
+            return None
         member.suspect_until = member.silences = 0
+        member.failing = False
         member.last_heard = now
         if wait is not None:
             member.says(wait, now)
+        return member
 
     def travelled(self, node: str, ms: float) -> None:
         """Learn how long the way to the node and back takes."""
         member = self.members.get(node)
         if member is not None:
-            member.link_ms = smoothed(member.link_ms, max(0.0, ms))
+            member.experience.travelled(ms)
+
+    def added(self, node: str, ms: float, now: int) -> None:
+        """Learn what the node and the way to it added to a task, beyond its run time and its wait in the queue."""
+        member = self.members.get(node)
+        if member is not None:
+            member.experience.added(ms, now)
+
+    def ran(self, node: str, name: str, ms: float) -> None:
+        """Learn how long a task ran on the node."""
+        member = self.members.get(node)
+        if member is not None:
+            member.experience.costs.learn(name, ms)
 
     def available(self, now: int) -> list[Member]:
         """The nodes that new tasks can go to."""
         return [member for member in self.members.values() if member.available(now)]
+
+
+def _reach(member: Member, link: str) -> None:
+    if link not in member.links:
+        member.links = (*member.links, link)
+
+
+def _unreach(member: Member, link: str) -> None:
+    member.links = tuple(each for each in member.links if each != link)
+
+
+@lru_cache(maxsize=256)
+def _by_name(tasks: tuple[TaskInfo, ...]) -> Mapping[str, TaskInfo]:
+    """By name what a node offers; nodes that offer the same share it."""
+    return {info.name: info for info in tasks}

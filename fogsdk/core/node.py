@@ -1,20 +1,20 @@
 """The node: takes tasks from senders, decides where each runs, follows it there, and answers exactly one outcome.
 
-This file takes events apart and gives answers; ``work`` moves tasks between queue, workers, neighbours and parts, and
-``presence`` keeps the node known to its site.
+This file takes events apart; ``answers`` follows each task that the node took on until it is answered, ``work`` moves
+tasks between queue, workers, neighbours and parts, and ``presence`` keeps the node known to its site.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-
-from fogsdk.core.commands import Advanced, Command, Leave, Note, Send, Settled, Subscribe
-from fogsdk.core.entry import Orphaned
+from fogsdk.core import builtins
+from fogsdk.core.answers import Answers
+from fogsdk.core.builtins import Builtin
+from fogsdk.core.commands import Command, Leave, Note, Subscribe
+from fogsdk.core.disturbances import Disturbances
 from fogsdk.core.events import (
     Asked,
     CloudReached,
+    Disturbed,
     Drain,
     Event,
     JobDone,
@@ -28,41 +28,38 @@ from fogsdk.core.events import (
     Measured,
     NodeHeard,
     Offer,
+    Recovered,
+    ReplicaHeard,
     Replied,
     Tick,
+    WriteFailed,
+    Written,
 )
-from fogsdk.core.held import Held, Key, State
+from fogsdk.core.held import Held
 from fogsdk.core.identity import Identity
-from fogsdk.core.ledger import Effect, Ledger
+from fogsdk.core.keeping import Keeping
+from fogsdk.core.ledger import Ledger
 from fogsdk.core.membership import Directory
-from fogsdk.core.outcomes import Answer, Outcomes
+from fogsdk.core.outcomes import Answer
 from fogsdk.core.presence import Presence
-from fogsdk.core.timers import Timers
+from fogsdk.core.report import Report
+from fogsdk.core.timers import earliest
 from fogsdk.core.work import Work
+from fogsdk.errors import TaskRefused
 from fogsdk.wire import topics
 from fogsdk.wire.messages import (
-    Accepted,
     Ask,
     Beat,
     Birth,
     Cancel,
     Cancelled,
     Expired,
-    Failed,
     Gone,
-    Hop,
+    Kept,
     Malformed,
-    Progress,
     Refused,
-    Result,
     Task,
 )
-
-ACCEPT_AFTER = 50
-"""Milliseconds after which a task that is not done is acknowledged: a quick one is answered by its result alone."""
-TELL_EVERY = 100
-"""Milliseconds between two progress messages about one task."""
-MOST_QUEUED_BYTES = 256 * 1024 * 1024
 
 
 class Node:
@@ -70,28 +67,32 @@ class Node:
 
     def __init__(self, identity: Identity) -> None:
         self.me = identity
-        self.held: dict[Key, Held] = {}
-        self.outcomes = Outcomes()
         self.directory = Directory()
         self.ledger = Ledger(identity.site, identity.node, self.directory)
         self.presence = Presence(identity, self.directory)
         self.work = Work(identity, self.directory, self.ledger, self.presence)
-        self._timers: Timers[tuple[str, Key]] = Timers()
+        self.answers = Answers(identity.site, identity.node, self.work)
+        self.held = self.answers.held
+        self.outcomes = self.answers.outcomes
         self._drained_by: int | None = None
         self._left = False
-        self._bytes = 0
-        self._holding: Counter[str] = Counter()
+        report = Report(identity.node, self.work, self.ledger, self.directory, self.answer)
+        self.builtins: dict[str, Builtin] = {"fog.report": report.ask, "fog.unquarantine": report.unquarantine}
+        self.keeping = Keeping(identity, self.directory, self.answers, self.work, self._unwelcome)
+        self.builtins.update(self.keeping.builtins())
+        self._disturbances = Disturbances(identity.node)
+        if identity.chaos:
+            self.builtins["fog.chaos"] = self._disturbances.ask
 
     # ------------------------------------------------------------ the shell's side
 
     def start(self) -> list[Command]:
         """What to do before the first event."""
         me = self.me
-        return [
-            Subscribe(topics.birth(me.site)),
-            Subscribe(topics.task(me.site, me.node)),
-            Subscribe(topics.reply(me.site, me.node)),
-        ]
+        wanted = [topics.birth(me.site), topics.task(me.site, me.node), topics.reply(me.site, me.node)]
+        if me.keeps:
+            wanted.append(topics.replica(me.site, me.node))
+        return [Subscribe(topic) for topic in wanted]
 
     def will(self) -> Gone:
         """What the broker is to say, on the birth topic, when this node dies."""
@@ -99,10 +100,14 @@ class Node:
 
     def deadline(self) -> int | None:
         """When to call ``handle(Tick())`` at the latest."""
-        times = [self._timers.next(), self.ledger.deadline(), self.directory.deadline(), self.presence.deadline()]
-        if self._drained_by is not None and not self._left:
-            times.append(self._drained_by)
-        return min((at for at in times if at is not None), default=None)
+        return earliest(
+            self.answers.deadline(),
+            self.ledger.deadline(),
+            self.directory.deadline(),
+            self.presence.deadline(),
+            self.keeping.deadline(),
+            None if self._left else self._drained_by,
+        )
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order."""
@@ -112,16 +117,16 @@ class Node:
             out += self._leave(now)
         return out
 
-    def _dispatch(self, event: Event, now: int) -> list[Command]:
+    def _dispatch(self, event: Event, now: int) -> list[Command]:  # noqa: C901 - one case for each event
         match event:
+            case NodeHeard():  # by far the most, on a large site
+                return self._node_heard(event, now)
             case Asked():
                 return self._asked(event, now)
             case Replied():
-                return self._effects(self.ledger.hear(event.message, now), now)
+                return self._replied(event, now)
             case JobDone() | JobSplit() | JobFailed() | JobRefused() | JobProgress() | JobLost():
                 return self._job(event, now)
-            case NodeHeard():
-                return self._node_heard(event, now)
             case Measured():
                 self.presence.measured = event
                 return []
@@ -136,6 +141,12 @@ class Node:
                 return self._link_down(event.link, now)
             case Drain():
                 return self._drain(event.patience, now)
+            case Disturbed():
+                return self._disturbed(event, now)
+            case ReplicaHeard():
+                return self.keeping.heard(event, now)
+            case Recovered() | Written() | WriteFailed():
+                return self.keeping.journal(event, now)
             case Tick():
                 return self._tick(now)
         raise TypeError(f"not an event of a node: {event!r}")
@@ -151,20 +162,46 @@ class Node:
             return []
         if held is not None:
             held.link, held.as_json = event.link, event.as_json
+        again = self.keeping.again(event, now) if held is None else None
+        if again is not None:
+            return again
         if isinstance(message, Cancel):
             return self._cancel(held, known, event, now)
         if held is not None:
             held.announced = True
-            return [self._reply(event, self._accepted(held, now))]
+            return [self.answers.reply(event, self.answers.accepted(held, now))]
         if known is not None and (isinstance(message, Ask) or not _passing(known)):
-            return [self._reply(event, known)]
+            return [self.answers.reply(event, known)]
         if isinstance(message, Task):
-            return self._admit(event, message, now)
+            return self._task(event, message, now)
         if isinstance(message, Malformed):
             reply = Refused(message.id, self.me.node, message.reason, message.message)
-            return [self._reply(event, reply), Note(message.reason, f"from {event.sender}: {message.message}")]
+            return [self.answers.reply(event, reply), Note(message.reason, f"from {event.sender}: {message.message}")]
         unknown = Refused(message.id, self.me.node, "unknown-id", "no task with this id is here")
-        return [self._reply(event, unknown)]
+        return [self.answers.reply(event, unknown)]
+
+    def _task(self, event: Asked, task: Task, now: int) -> list[Command]:
+        try:
+            if task.name.startswith(builtins.PREFIX):
+                return builtins.call(self.builtins, event, task, now)
+            if task.keep is not None or task.session is not None:
+                return self.keeping.asked(event, task, now)
+        except TaskRefused as error:
+            retry = None if error.retry_after is None else int(error.retry_after * 1000)
+            return self.answer(event, Refused(task.id, self.me.node, error.reason, error.message, retry), now)
+        return self._admit(event, task, now)
+
+    # ------------------------------------------------------------ what a node answers itself
+
+    def answer(self, event: Asked, answer: Answer, now: int) -> list[Command]:
+        """Answer a call of a builtin, and keep the answer for one who asks again."""
+        return self.answers.answer(event, answer, now)
+
+    def _disturbed(self, event: Disturbed, now: int) -> list[Command]:
+        asked, answer = self._disturbances.done(event)
+        return self.answer(asked, answer, now)
+
+    # ------------------------------------------------------------ tasks
 
     def _admit(self, event: Asked, task: Task, now: int) -> list[Command]:
         refused = self._unwelcome(event.sender, task, now)
@@ -172,113 +209,23 @@ class Node:
         if refused is None and info is None:
             refused = Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
         if refused is None and task.deadline == 0:
-            return [
-                self._reply(event, Expired(task.id, f"the deadline had passed when the task came to {self.me.node}"))
-            ]
+            expired = Expired(task.id, f"the deadline had passed when the task came to {self.me.node}")
+            return [self.answers.reply(event, expired)]
         if refused is not None or info is None:
-            return [self._reply(event, refused)] if refused else []
+            return [self.answers.reply(event, refused)] if refused else []
         held = self.work.hold((event.sender, task.id), task, info, now)
         held.link, held.as_json = event.link, event.as_json
-        self.held[held.key] = held
-        self._bytes += len(task.body)
-        self._holding[event.sender] += 1
-        self._timers.set(("accept", held.key), now + ACCEPT_AFTER)
-        if held.expires is not None:
-            self._timers.set(("expire", held.key), held.expires)
-        return self._effects(self.work.place(held, now), now)
+        return self.answers.take(held, now)
 
     def _unwelcome(self, sender: str, task: Task, now: int) -> Refused | None:
-        me = self.me.node
         if self._drained_by is not None:
-            return Refused(task.id, me, "leaving", f"{me} is shutting down", 1000)
-        queue = self.work.queue
-        room = self.me.queue_limit - len(self.held)
-        # No sender holds more than is left for the others: a flood leaves half of the queue free, two leave a third.
-        if room <= 0 or self._holding[sender] > room or self._bytes + len(task.body) > MOST_QUEUED_BYTES:
-            retry = int(min(5000.0, max(50.0, queue.wait(now) / 2)))
-            return Refused(task.id, me, "overloaded", f"{me} holds {len(self.held)} tasks", retry)
-        return None
+            return Refused(task.id, self.me.node, "leaving", f"{self.me.node} is shutting down", 1000)
+        return self.work.quarantine.refusal(task, now) or self.work.admission.refusal(sender, task, now)
 
     def _cancel(self, held: Held | None, known: Answer | None, event: Asked, now: int) -> list[Command]:
         if held is not None:
-            return self._finish(held, Cancelled(held.task.id), now)
-        return [self._reply(event, known or Cancelled(event.message.id))]
-
-    # ------------------------------------------------------------ answers
-
-    def _reply(self, to: Asked | Held, message: Answer | Accepted | Progress) -> Send:
-        sender = to.sender if isinstance(to, Asked) else to.key[0]
-        return Send(to.link, topics.reply(self.me.site, sender), message, to.as_json)
-
-    def _accepted(self, held: Held, now: int) -> Accepted:
-        return Accepted(held.task.id, self.me.node, int(self.work.queue.wait(now, held.quick) + held.cost))
-
-    def _finish(self, held: Held, answer: Answer, now: int) -> list[Command]:
-        """Give a task its one outcome; whatever still works on it is stopped."""
-        if held.state is State.DONE:
-            return []
-        out: list[Command] = []
-        for part in held.parts:
-            out += self._finish(part, Cancelled(part.task.id), now)
-        out += self.work.release(held)
-        held.to(State.DONE)
-        if held.parent is not None:
-            return out + (self._part_done(held.parent, held, answer, now) if held.part is not None else [])
-        self._timers.drop(("accept", held.key))
-        self._timers.drop(("expire", held.key))
-        del self.held[held.key]
-        self._bytes -= len(held.task.body)
-        self._holding[held.key[0]] -= 1
-        if not self._holding[held.key[0]]:
-            del self._holding[held.key[0]]
-        self.outcomes.keep(held.key, answer, now)
-        return [*out, self._reply(held, answer)]
-
-    def _part_done(self, parent: Held, part: Held, answer: Answer, now: int) -> list[Command]:
-        if parent.state is not State.SHARED:
-            return []
-        if isinstance(answer, Result):
-            return self._effects(self.work.collect(parent, part, answer, now), now)
-        if isinstance(answer, Cancelled):
-            return []
-        if isinstance(answer, (Failed, Expired)):
-            answer = replace(answer, hops=self.work.trace(parent, now, answer.hops))
-        return self._finish(parent, replace(answer, id=parent.task.id), now)
-
-    def _effects(self, effects: Sequence[Effect | Command | tuple[Held, Answer]], now: int) -> list[Command]:
-        """Carry out what concerns tasks of this node, and pass on the rest."""
-        out: list[Command] = []
-        for effect in effects:
-            match effect:
-                case Orphaned():
-                    out += self._effects(self.work.orphaned(effect, now), now)
-                case Settled():
-                    out += self._settled(effect, now)
-                case Advanced():
-                    out += self._advanced(self.work.away.get(effect.id), effect.fraction, now)
-                case (held, answer):
-                    out += self._finish(held, answer, now)
-                case _:
-                    out.append(effect)
-        return out
-
-    def _settled(self, effect: Settled, now: int) -> list[Command]:
-        held = self.work.away.get(effect.id)
-        if held is None:
-            return []
-        return self._finish(held, self.work.came_back(held, effect.outcome, now), now)
-
-    def _advanced(self, held: Held | None, fraction: float, now: int) -> list[Command]:
-        if held is None:
-            return []
-        held.fraction = fraction
-        if held.parent is not None:
-            parent = held.parent
-            return self._advanced(parent, sum(part.fraction * part.share for part in parent.parts), now)
-        if now - held.told_at < TELL_EVERY and fraction < 1.0:
-            return []
-        held.told_at = now
-        return [self._reply(held, Progress(held.task.id, min(1.0, fraction)))]
+            return self.answers.finish(held, Cancelled(held.task.id), now)
+        return [self.answers.reply(event, known or Cancelled(event.message.id))]
 
     # ------------------------------------------------------------ what jobs and the site say
 
@@ -289,17 +236,40 @@ class Node:
         if held is None:
             return []
         if isinstance(event, JobProgress):
-            return self._advanced(held, event.fraction, now) if held.job_kind == "run" else []
-        return self._effects(self.work.job(held, event, now), now)
+            return self.answers.advanced(held, event.fraction, now) if held.job_kind == "run" else []
+        return self.answers.effects(self.work.job(held, event, now), now)
+
+    def _replied(self, event: Replied, now: int) -> list[Command]:
+        if isinstance(event.message, Kept):
+            return self.keeping.kept(event.message, now)
+        return self.answers.effects(self.ledger.hear(event.message, now), now)
+
+    def _drop_orphans(self, node: str, before: int | None, now: int) -> list[Command]:
+        """What a node handed over in an earlier life is run for nobody: who gave it that has it run elsewhere. It would
+        keep others waiting, the more of it the more nodes die."""
+        member = self.directory.members.get(node)
+        if before is None or member is None or member.birth.incarnation == before:
+            return []
+        orphans = [held for (sender, _), held in self.held.items() if sender == node]
+        return [command for held in orphans for command in self.answers.finish(held, Cancelled(held.task.id), now)]
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         if event.node == self.me.node:
             return self.presence.heard_of_myself(event, now)
+        known = self.directory.members.get(event.node)
+        before = None if known is None else known.birth.incarnation
         gone = self.directory.hear(event.link, event.node, event.message, now)
-        out = self._effects(self.ledger.node_gone(event.node, "gone"), now) if gone else []
+        out = self.answers.effects(self.ledger.node_gone(event.node, "gone"), now) if gone else []
+        if gone or (isinstance(event.message, Birth) and not event.message.capacity):
+            out += self.keeping.node_gone(event.node, now)
         if isinstance(event.message, Birth):
+            out += self._drop_orphans(event.node, before, now)
             self.ledger.node_came(event.node, now)
-        return out if isinstance(event.message, Beat) else out + self.presence.rewatch(now)
+            if event.message.keeps:
+                out += self.keeping.node_came(event.node, now)
+        elif isinstance(event.message, Beat):
+            self.work.quarantine.heard(event.node, event.message.quarantined, now)
+        return out + self.presence.noticed(event.node, now)
 
     def _offer(self, event: Offer, now: int) -> list[Command]:
         self.me.tasks.clear()
@@ -309,6 +279,7 @@ class Node:
     def _link_up(self, link: str, now: int) -> list[Command]:
         self.directory.link_up(link, now)
         self.ledger.recheck(now)
+        self.keeping.replicas.link_up(now)
         return self.presence.announce(link, now)
 
     def _link_down(self, link: str, now: int) -> list[Command]:
@@ -320,22 +291,12 @@ class Node:
         out: list[Command] = []
         for node in self.directory.lapse(now):
             out.append(Note("lost", f"{node}: no heartbeat within its time"))
-            out += self._effects(self.ledger.node_gone(node, "no heartbeat"), now)
-        out += self._effects(self.ledger.tick(now), now)
-        for what, key in self._timers.pop_due(now):
-            held = self.held.get(key)
-            out += self._due(what, held, now) if held is not None else []
-        return out + self.presence.tick(now, self.work.queue)
-
-    def _due(self, what: str, held: Held, now: int) -> list[Command]:
-        if what == "expire":
-            where = f"it was {held.state.value} on {self.me.node}"
-            hop = Hop(self.me.node, "lost", "deadline", took=float(now - held.arrived))
-            return self._finish(held, Expired(held.task.id, f"the deadline passed while {where}", (hop,)), now)
-        if held.announced:
-            return []
-        held.announced = True
-        return [self._reply(held, self._accepted(held, now))]
+            out += self.answers.effects(self.ledger.node_gone(node, "no heartbeat"), now)
+            out += self.keeping.node_gone(node, now)
+        out += self.answers.effects(self.ledger.tick(now), now)
+        out += self.answers.tick(now)
+        out += self.keeping.tick(now)
+        return out + self.presence.tick(now, self.work.queue, self.work.quarantine.names(now))
 
     # ------------------------------------------------------------ leaving
 
@@ -346,9 +307,9 @@ class Node:
             self._drained_by, self._left = now, True
             return [*self.presence.say_goodbye(), Leave()]
         self._drained_by = now + patience
-        out = self.presence.drain(now)
+        out = [*self.presence.drain(now), *self.keeping.drain(now)]
         for held in [held for held in self.work.queue.waiting() if held.parent is None and held.job_kind == "run"]:
-            out += self._finish(held, self._farewell(held), now)
+            out += self.answers.finish(held, self._farewell(held), now)
         return out
 
     def _farewell(self, held: Held) -> Refused:
@@ -357,7 +318,7 @@ class Node:
     def _leave(self, now: int) -> list[Command]:
         out: list[Command] = []
         for held in list(self.held.values()):
-            out += self._finish(held, self._farewell(held), now)
+            out += self.answers.finish(held, self._farewell(held), now)
         self._left = True
         return [*out, *self.presence.say_goodbye(), Leave()]
 

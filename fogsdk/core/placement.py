@@ -28,7 +28,11 @@ MOST_HOPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One node as the policy sees it. ``ran`` is the run time to expect there, ``travel`` the way there and back."""
+    """One node as the policy sees it. ``ran`` is the run time to expect there, ``travel`` the way there and back.
+
+    ``completion`` is when a task given to it now would be back by experience: with what its ``faults`` of late and its
+    late answers (``p95`` is what it adds to one in twenty) are likely to cost. None: nothing is known but the averages.
+    """
 
     node: str
     workers: int = 1
@@ -41,11 +45,19 @@ class Candidate:
     memory: float = 0.0
     offers: bool = True
     uplink: bool = True
+    completion: float | None = None
+    faults: float = 0.0
+    p95: float = 0.0
+
+    @property
+    def average(self) -> float:
+        """When a task given to this node now would be back, if all goes as usual."""
+        return self.wait + self.ran + self.travel
 
     @property
     def done(self) -> float:
         """When a task given to this node now would be back."""
-        return self.wait + self.ran + self.travel
+        return self.average if self.completion is None else self.completion
 
     @property
     def free(self) -> int:
@@ -90,7 +102,8 @@ Policy = Callable[[Question], Decision]
 
 
 def predictive(question: Question) -> Decision:
-    """The soonest predicted completion: queue + execution + link, all learned."""
+    """The soonest predicted completion: queue + execution + link, all learned, and what faults and late answers of
+    the node are likely to cost."""
     if question.weight == "heavy":
         decision = _cloud(question)
         if decision is not None:
@@ -125,7 +138,7 @@ def _cloud(question: Question) -> Decision | None:
 def _share(question: Question) -> Decision | None:
     if question.me.ran < WORTH_SPLITTING_MS:
         return None
-    nodes = [one for one in (question.me, *question.others) if one.offers and one.free]
+    nodes = [one for one in (question.me, *question.others) if one.offers and one.free and not _doubtful(one)]
     slots = [one for one in nodes for _ in range(min(one.free, MOST_PARTS + 1))]
     if len(slots) < 2:
         return None
@@ -139,6 +152,11 @@ def _share(question: Question) -> Decision | None:
     shares = tuple((one.node, speed / total) for one, speed in zip(slots, speeds, strict=True))
     free = ", ".join(f"{one.free} on {one.node}" for one in nodes)
     return Decision("share", f"in {len(shares)} parts: free workers are {free}", shares=shares)
+
+
+def _doubtful(one: Candidate) -> bool:
+    """Whether trouble with this node is likely to cost more than the whole task takes there: then it gets no part."""
+    return one.done - one.average > one.ran
 
 
 def _fair(nodes: list[Candidate]) -> list[Candidate]:
@@ -156,11 +174,23 @@ def _soonest(question: Question) -> Decision:
     best = min(question.others, key=lambda other: other.done, default=None)
     if me.offers and (best is None or best.done + MARGIN_MS >= me.done):
         why = f"{me.queued} queued, {me.done:.0f} ms here"
-        return Decision("here", why + (f", {best.done:.0f} ms on {best.node}" if best else ""))
+        why += f", {best.done:.0f} ms on {best.node}" if best else ""
+        return Decision("here", why + _passed_over(question, me))
     if best is not None:
         here = f"{me.queued} queued and {me.done:.0f} ms here" if me.offers else f"{question.name} is not offered here"
-        return Decision("there", f"{here}, {best.done:.0f} ms there", best.node)
+        return Decision("there", f"{here}, {best.done:.0f} ms there" + _passed_over(question, best), best.node)
     return _last_resort(question)
+
+
+def _passed_over(question: Question, chosen: Candidate) -> str:
+    """The node that would have been chosen by the averages alone, and what speaks against it."""
+    soonest = min(question.others, key=lambda other: other.average, default=None)
+    if soonest is None or soonest is chosen or soonest.average + MARGIN_MS >= chosen.average:
+        return ""
+    failed = round(soonest.faults)
+    if failed:
+        return f"; {soonest.node} is sooner, but failed {'once' if failed == 1 else f'{failed} times'} lately"
+    return f"; {soonest.node} is sooner on average, but may add {soonest.p95:.0f} ms"
 
 
 def _last_resort(question: Question) -> Decision:

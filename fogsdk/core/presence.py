@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from fogsdk.core.commands import Command, Note, Reconnect, Send, Subscribe, Unsubscribe
 from fogsdk.core.events import Measured, NodeHeard
 from fogsdk.core.identity import Identity
 from fogsdk.core.membership import Directory
-from fogsdk.core.rendezvous import ranked
+from fogsdk.core.rendezvous import Ranking
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire import topics
 from fogsdk.wire.messages import Beat, Birth, Gone
@@ -25,7 +27,10 @@ LAST_INCARNATION = 2**53
 
 
 class Presence:
-    """The node's own word about itself on every link, and the set of nodes that it watches."""
+    """The node's own word about itself on every link, and the set of nodes that it watches.
+
+    ``neighbours`` are the fog nodes that a link reaches, the nearest first, ``clouds`` the bridges.
+    """
 
     def __init__(self, identity: Identity, directory: Directory) -> None:
         self.incarnation = identity.incarnation
@@ -39,6 +44,10 @@ class Presence:
         self._hears_any = False
         self._left = False
         self._next_rename = 0
+        self._roles: dict[str, str] = {}
+        self._seniors = Ranking(identity.site)
+        self.neighbours = Ranking(identity.node)
+        self.clouds: dict[str, None] = {}
 
     def deadline(self) -> int | None:
         """When the next heartbeat is due, None while no link is up."""
@@ -48,7 +57,7 @@ class Presence:
         """What the node says of itself. With no capacity it takes nothing new."""
         me = self._me
         capacity = 0 if self._draining else me.workers
-        return Birth(self.incarnation, me.role, capacity, tuple(me.tasks.values()), me.addresses)
+        return Birth(self.incarnation, me.role, capacity, tuple(me.tasks.values()), me.addresses, me.keeps)
 
     def announce(self, link: str, now: int) -> list[Command]:
         """Say on a link that the node is there: brokers may have forgotten what they retained."""
@@ -57,7 +66,7 @@ class Presence:
         self._directory.hear(link, self._me.node, self.birth(), now)
         return [
             Send(link, topics.birth(self._me.site, self._me.node), self.birth(), retain=True),
-            *self.rewatch(now),
+            *self.noticed(self._me.node, now),
         ]
 
     def announce_everywhere(self, now: int) -> list[Command]:
@@ -85,16 +94,47 @@ class Presence:
 
     def rewatch(self, now: int) -> list[Command]:
         """Listen to the right heartbeats, and to tasks for any node if this node is among the first to take them."""
+        for node in {**self._roles, **self._directory.members}:
+            self._place(node)
+        return self._watch(now)
+
+    def noticed(self, node: str, now: int) -> list[Command]:
+        """The same, where only one node may have come or gone."""
+        member = self._directory.members.get(node)
+        if member is not None and member.links and self._roles.get(node) == member.birth.role:
+            return []  # as before: most often it is a heartbeat
+        return self._watch(now) if self._place(node) else []
+
+    def _place(self, node: str) -> bool:
+        """Note whether a node is there, and as what. True if that has changed."""
+        member = self._directory.members.get(node)
+        role = member.role if member is not None and member.links else None
+        before = self._roles.get(node)
+        if role == before:
+            return False
+        if before is not None:
+            self._seniors.discard(node)
+            self.neighbours.discard(node)
+            self.clouds.pop(node, None)
+        if role is None:
+            del self._roles[node]
+            return True
+        self._roles[node] = role
+        if role != "cloud":
+            self._seniors.add(node)
+        if node != self._me.node:
+            if role == "cloud":
+                self.clouds[node] = None
+            else:
+                self.neighbours.add(node)
+        return True
+
+    def _watch(self, now: int) -> list[Command]:
         site, me = self._me.site, self._me.node
-        linked = [member for member in self._directory.members.values() if member.links]
-        fogs = [member.node for member in linked if member.role != "cloud"]
-        clouds = [member.node for member in linked if member.role == "cloud" and member.node != me]
-        first = ranked(site, fogs)[:NEIGHBOURS]
-        neighbours = ranked(me, [node for node in fogs if node != me])[:NEIGHBOURS]
-        if self._me.role == "cloud":
-            neighbours = []
+        first = self._seniors.first(NEIGHBOURS)
+        neighbours = [] if self._me.role == "cloud" else self.neighbours.first(NEIGHBOURS)
         senior = first[: first.index(me)] if me in first else []
-        wanted = dict.fromkeys([*neighbours, *senior, *clouds[:MOST_CLOUDS]])
+        wanted = dict.fromkeys([*neighbours, *senior, *islice(self.clouds, MOST_CLOUDS)])
         added, dropped = self._directory.watch(list(wanted), now)
         out: list[Command] = [Subscribe(topics.beat(site, node)) for node in added]
         out += [Unsubscribe(topics.beat(site, node)) for node in dropped]
@@ -109,11 +149,11 @@ class Presence:
 
     def first_to_take(self) -> bool:
         """Whether a task for any node is this one's: no node that is there comes before it in the site's order."""
-        fogs = [m.node for m in self._directory.members.values() if m.role != "cloud" and m.present]
-        first = ranked(self._me.site, fogs)
-        return bool(first) and first[0] == self._me.node
+        members = self._directory.members
+        there = (node for node in self._seniors if node in members and members[node].present)
+        return next(there, None) == self._me.node
 
-    def tick(self, now: int, queue: RunQueue) -> list[Command]:
+    def tick(self, now: int, queue: RunQueue, quarantined: tuple[str, ...]) -> list[Command]:
         """Send the heartbeat that is due."""
         if self._left:
             self._next_beat = None
@@ -133,6 +173,7 @@ class Presence:
             memory=self.measured.memory,
             uplink=self._uplink,
             draining=self._draining,
+            quarantined=quarantined,
         )
         return [Send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
 

@@ -64,12 +64,10 @@ class RunQueue:
 
     def push(self, held: Held, now: int) -> None:
         """Let a task wait for a worker."""
-        rank = -held.task.priority if held.job_kind == "run" else _FIRST
-        expires = _NO_DEADLINE if held.expires is None else held.expires
         self._count += 1
         held.queued_at = now
         line = self._quick if _is_quick(held) else self._long
-        line.push((rank, expires, self._count), held)
+        line.push((*_rank(held), self._count), held)
         self.bytes += len(held.task.body)
 
     def drop(self, held: Held) -> None:
@@ -82,6 +80,8 @@ class RunQueue:
 
     def next(self) -> Held | None:
         """Take out the task to run next, None when no worker is free for any that waits."""
+        if not self._quick.waiting and not self._long.waiting:
+            return None
         busy = len(self.running)
         lines = [self._quick, self._long] if busy < self.slots else [self._quick] if self._express_free() else []
         firsts = [first for line in lines if (first := line.first()) is not None]
@@ -96,17 +96,33 @@ class RunQueue:
 
     def wait(self, now: int, quick: bool = False) -> float:
         """How long, in milliseconds, a task that came now would wait for a worker; ``quick`` if it is a quick one."""
-        if len(self.running) + len(self) < self.slots:
-            return 0.0
-        if quick and self._express:
+        if quick and self._express and len(self.running) + len(self) >= self.slots:
             return self._quick.cost / self._express + (0.0 if self._express_free() else LIGHT_BELOW_MS / 2)
+        return self._wait(now, len(self), self._quick.cost + self._long.cost)
+
+    def wait_of(self, held: Held, now: int) -> float:
+        """How long this task would wait if it came now: behind those alone that go before it."""
+        if held.quick and self._express:
+            return self.wait(now, quick=True)
+        order = _rank(held)
+        before = [each.job_cost for each in self.waiting() if _rank(each) <= order]
+        return self._wait(now, len(before), sum(before))
+
+    def _wait(self, now: int, count: int, cost: float) -> float:
+        """How long until a worker is free, with so many tasks of so much run time before."""
+        if len(self.running) + count < self.slots:
+            return 0.0
         left = [max(0.0, held.job_cost - (now - held.started)) for held in self.running.values()]
-        waiting = self._quick.cost + self._long.cost
-        return min(MOST_MS, max(min(left, default=0.0), (waiting + sum(left)) / max(1, self.slots)))
+        return min(MOST_MS, max(min(left, default=0.0), (cost + sum(left)) / max(1, self.slots)))
 
     def waiting(self) -> list[Held]:
         """Everything that waits, oldest first, quick tasks before the others."""
         return [*self._quick.waiting, *self._long.waiting]
+
+
+def _rank(held: Held) -> tuple[int, int]:
+    rank = -held.task.priority if held.job_kind == "run" else _FIRST
+    return rank, _NO_DEADLINE if held.expires is None else held.expires
 
 
 def _is_quick(held: Held) -> bool:

@@ -8,6 +8,15 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 
 
+def earliest(*times: int | None) -> int | None:
+    """The first of several times, None being never."""
+    first = None
+    for at in times:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
+
+
 class Timers(Generic[K]):
     """One pending time for each key; setting a key again replaces its time. Times are integers of milliseconds."""
 
@@ -32,9 +41,13 @@ class Timers(Generic[K]):
 
     def next(self) -> int | None:
         """When the next key is due, None when there is none."""
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap, due = self._heap, self._due
+        while heap:
+            at, _, key = heap[0]
+            if due.get(key) == at:
+                return at
+            heapq.heappop(heap)
+        return None
 
     def pop_due(self, now: int) -> list[K]:
         """Remove and return the keys that are due at ``now``, earliest first."""

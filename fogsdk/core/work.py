@@ -5,13 +5,17 @@ Methods return effects: commands for the shell, and pairs ``(held, answer)`` whe
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-from fogsdk.core.commands import Command, Send, Start, Stop
+from fogsdk.core.admission import Admission
+from fogsdk.core.commands import Command, Note, Send, Start, Stop
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Orphaned
 from fogsdk.core.events import JobDone, JobFailed, JobLost, JobRefused, JobSplit
+from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
 from fogsdk.core.ledger import WAIT_AGAIN, Ledger
@@ -19,7 +23,7 @@ from fogsdk.core.membership import Directory, Member
 from fogsdk.core.outcomes import Answer
 from fogsdk.core.placement import POLICIES, Candidate, Decision, Question
 from fogsdk.core.presence import Presence
-from fogsdk.core.rendezvous import ranked
+from fogsdk.core.quarantine import Quarantine
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire import limits
 from fogsdk.wire.messages import Expired, Failed, Hop, Refused, Result, Task, TaskInfo
@@ -37,6 +41,8 @@ class Work:
 
     def __init__(self, identity: Identity, directory: Directory, ledger: Ledger, presence: Presence) -> None:
         self.queue = RunQueue(identity.workers, identity.express)
+        self.admission = Admission(identity.node, identity.queue_limit, self.queue)
+        self.quarantine = Quarantine(identity.node)
         self.away: dict[str, Held] = {}
         self._me = identity
         self._policy = POLICIES[identity.policy]
@@ -83,7 +89,9 @@ class Work:
         held.why = decision.why
         match decision.where:
             case "here":
-                return self._run_here(held, now)
+                is_new = held.parent is None and held.state is State.QUEUED
+                late = self.admission.too_late(held, now) if is_new else None
+                return self._run_here(held, now) if late is None else [(held, late)]
             case "there":
                 return self._give_away(held, decision.node, now)
             case "share":
@@ -98,20 +106,15 @@ class Work:
         if self._me.role == "cloud" and name in self._me.tasks:
             return Decision("here", "this is the bridge to the cloud")
         self._turn += 1
-        passed = barred | {*task.via, held.key[0], self._me.node}
-        members = [m for m in self._directory.available(now) if m.node not in passed and name in m.tasks]
-        fogs = [member for member in members if member.role != "cloud"]
-        nearest = ranked(self._me.node, [member.node for member in fogs])[:MOST_OTHERS]
-        others = [self._candidate(self._directory.members[node], held, now) for node in nearest]
-        clouds = [self._candidate(member, held, now) for member in members if member.role == "cloud"]
+        clouds = self._candidates(self._presence.clouds, held, now, barred)
         question = Question(
             name=name,
             weight=held.weight,
             me=self._myself(held, now),
-            others=others,
+            others=self._candidates(self._presence.neighbours, held, now, barred),
             clouds=clouds,
-            cloud_known=self._cloud_known(name),
-            splittable=held.info.split and name in self._me.tasks,
+            cloud_known=bool(clouds) or (held.weight == "heavy" and self._cloud_known(name)),
+            splittable=held.info.split and name in self._me.tasks and task.state is None,
             fallback=held.info.fallback == "fog" or self._me.role == "core",
             part=held.part is not None,
             left=None if held.expires is None else float(held.expires - now),
@@ -119,6 +122,19 @@ class Work:
             turn=self._turn,
         )
         return self._policy(question)
+
+    def _candidates(self, nodes: Iterable[str], held: Held, now: int, barred: Collection[str]) -> list[Candidate]:
+        """Those of the nodes, the first ones, that can take the task now and did not have it yet."""
+        name, passed = held.task.name, {*barred, *held.task.via, held.key[0]}
+        members = (self._directory.members[node] for node in nodes if node not in passed)
+        able = (
+            member
+            for member in members
+            if name in member.tasks
+            and member.available(now, held.task.priority)
+            and not (member.beat and name in member.beat.quarantined)
+        )
+        return [self._candidate(member, held, now) for member in islice(able, MOST_OTHERS)]
 
     def _cloud_known(self, name: str) -> bool:
         return any(m.role == "cloud" and name in m.tasks for m in self._directory.members.values())
@@ -138,19 +154,22 @@ class Work:
         )
 
     def _candidate(self, member: Member, held: Held, now: int) -> Candidate:
-        beat = member.beat
-        learned = member.costs.mean(held.task.name)
+        beat, learned = member.beat, member.learned
+        ran = member.ran(held.task.name)
         return Candidate(
             member.node,
             workers=member.birth.capacity,
             running=beat.running if beat else 0,
             queued=beat.queued if beat else 0,
             wait=member.queue(now),
-            ran=held.cost if learned is None else learned,
+            ran=held.cost if ran is None else ran * held.share,
             travel=member.travel(),
             cpu=beat.cpu if beat else 0.0,
             memory=beat.memory if beat else 0.0,
             uplink=beat is None or beat.uplink is not False,
+            completion=member.completion(held.task.name, held.cost, now, held.share),
+            faults=learned.faults(now) if learned else 0.0,
+            p95=learned.extra.p95 if learned else 0.0,
         )
 
     # ------------------------------------------------------------ here
@@ -179,7 +198,7 @@ class Work:
         sender, id = held.key
         return Start(
             job,
-            held.job_kind,
+            "step" if held.task.state is not None else held.job_kind,
             held.task.name,
             held.bodies(),
             shares=tuple(share for _, share in held.plan) if held.job_kind == "split" else (),
@@ -209,14 +228,19 @@ class Work:
                 return self._worker_lost(held, event, now)
 
     def _worker_lost(self, held: Held, event: JobLost, now: int) -> Effects:
-        held.losses += 1
         held.lose(self._me.node, event.why)
+        held.losses += not event.induced  # one that was killed on purpose says nothing about the task
         if held.losses >= MOST_LOSSES:
             message = f"{held.losses} workers died with it; the last time: {event.why}"
-            return [(held, Failed(held.task.id, "WorkerDied", message, "", self._hops(held, 0.0, now)))]
+            failed = Failed(held.task.id, "WorkerDied", message, "", self._hops(held, 0.0, now))
+            return [self._locked_up(held, event.why, now), (held, failed)]
         held.to(State.QUEUED)
         self.queue.push(held, now)
         return []
+
+    def _locked_up(self, held: Held, why: str, now: int) -> Note:
+        whole = held.parent or held
+        return self.quarantine.offend(whole.task.name, whole.task.body, why, now)
 
     def _ran_here(self, held: Held, event: JobDone, now: int) -> Effects:
         if held.job_kind == "run" and not event.hops and (held.part is None or held.parent is not None):
@@ -238,8 +262,8 @@ class Work:
 
     def _give_away(self, held: Held, node: str, now: int) -> Effects:
         self._enter(held, now)
-        member = self._directory.members[node]
-        cost = (member.costs.mean(held.task.name) or held.cost) * held.share
+        ran = self._directory.members[node].ran(held.task.name)
+        cost = held.cost if ran is None else ran * held.share
         return list(self._ledger.assign(held.ledger_id, node, now, cost))
 
     def _wait(self, held: Held, now: int) -> Effects:
@@ -274,12 +298,25 @@ class Work:
         barred = frozenset(node for node, until in entry.avoid.items() if until > now)
         return self.place(held, now, barred)
 
+    def straggling(self, effect: Straggling, now: int) -> Effects:
+        """A task is late: give it to a second node too, if one would be done within the time the first one took."""
+        held, entry = self.away.get(effect.id), self._ledger.entries[effect.id]
+        if held is None or held.weight == "heavy":
+            return []
+        others = self._candidates(self._presence.neighbours, held, now, (effect.node, *entry.avoid))
+        best = min(others, key=lambda other: other.done, default=None)
+        if best is None or best.done > now - entry.sent_at:
+            return []
+        return list(self._ledger.hedge(effect.id, best.node, now))
+
     def came_back(self, held: Held, outcome: Result | Failed | Refused | Expired, now: int) -> Answer:
         """The answer to the sender, from the outcome that another node gave."""
         self.away.pop(held.ledger_id, None)
         id = held.task.id
         if isinstance(outcome, Refused):
             return replace(outcome, id=id, node=self._me.node)
+        if isinstance(outcome, Failed) and outcome.error == "WorkerDied":  # the next neighbour is not to try it too
+            self._locked_up(held, outcome.message, now)
         own = Hop(self._me.node, "sent", held.why, held.part, took=float(now - held.arrived))
         hops = outcome.hops if held.part is not None and held.parent else (own, *outcome.hops, *held.lost)
         if isinstance(outcome, Result):
@@ -343,9 +380,8 @@ class Work:
         return []
 
     def _learn_part(self, part: Held, result: Result) -> None:
-        member = self._directory.members.get(result.hops[0].node) if result.hops else None
-        if part.ledger_id and member is not None:
-            member.costs.learn(part.task.name, result.hops[0].ran / part.share)
+        if part.ledger_id and result.hops:
+            self._directory.ran(result.hops[0].node, part.task.name, result.hops[0].ran / part.share)
 
     def trace(self, parent: Held, now: int, failed: tuple[Hop, ...] = (), ran: float = 0.0) -> tuple[Hop, ...]:
         """The trace of a split task: the splitting, every part, the merging."""

@@ -59,7 +59,7 @@ def encode(batch: Sequence[Message], as_json: bool = False) -> bytes:
     item = items[0] if len(items) == 1 else items
     try:
         payload = _dump_json(item) if as_json else cbor2.dumps(item)
-    except UnicodeEncodeError as error:
+    except (UnicodeEncodeError, TypeError) as error:  # JSON has no byte strings: states and replicas are for CBOR alone
         raise WireError(f"cannot be sent: {error}") from error
     if len(payload) > limits.MESSAGE_SIZE:
         raise TooLarge(f"{len(payload)} bytes, the limit is {limits.MESSAGE_SIZE}")
@@ -169,7 +169,13 @@ def _name(value: Any, field: str) -> str:
     return str(value)
 
 
-def _refused_id(value: Any, field: str) -> str:
+def _key(value: Any, field: str) -> str:
+    if not _text(limits.KEY_LENGTH)(value, field):
+        raise WireError("must not be empty", field)
+    return str(value)
+
+
+def _id_or_empty(value: Any, field: str) -> str:
     return "" if value == "" else check_id(value, field)
 
 
@@ -182,7 +188,7 @@ def _body(value: Any, field: str) -> bytes:
 
 
 _HOP: dict[str, Check] = {
-    "node": check_id, "action": _choice("ran", "sent", "split", "merged", "lost"), "why": _prose,
+    "node": check_id, "action": _choice("ran", "sent", "split", "merged", "lost", "hedged"), "why": _prose,
     "part": _count, "queued": _float_duration, "ran": _float_duration, "took": _float_duration,
 }  # fmt: skip
 _INFO: dict[str, Check] = {
@@ -196,31 +202,43 @@ _FIELDS: dict[type, dict[str, Check]] = {
     messages.TaskInfo: _INFO,
     messages.Task: {
         "id": check_id, "name": _name, "body": _body, "deadline": _duration, "priority": _integer(-100, 100),
-        "weight": _weight, "part": _count, "via": _ids,
+        "weight": _weight, "part": _count, "via": _ids, "keep": _duration, "copies": _integer(1, 2),
+        "session": _name, "step": _integer(1, 2**53), "after": _text(limits.ID_LENGTH), "state": _body,
     },
     messages.Cancel: {"id": check_id},
     messages.Ask: {"id": check_id},
     messages.Accepted: {"id": check_id, "node": check_id, "wait": _duration},
     messages.Progress: {"id": check_id, "fraction": _fraction},
-    messages.Result: {"id": check_id, "body": _body, "hops": _hops, "wait": _duration},
+    messages.Result: {"id": check_id, "body": _body, "hops": _hops, "wait": _duration, "tag": _text(limits.ID_LENGTH)},
     messages.Failed: {
         "id": check_id, "error": _short, "message": _prose,
         "traceback": _text(limits.TRACEBACK_LENGTH, cut=True), "hops": _hops,
     },
     messages.Refused: {
-        "id": _refused_id, "node": check_id, "reason": check_id, "message": _prose, "retry_after": _duration,
+        "id": _id_or_empty, "node": check_id, "reason": check_id, "message": _prose, "retry_after": _duration,
+        "instead": _id_or_empty,
     },
     messages.Expired: {"id": check_id, "message": _prose, "hops": _hops},
     messages.Cancelled: {"id": check_id},
     messages.Birth: {
         "incarnation": _count, "role": check_id, "capacity": _count,
         "tasks": _sequence(_record(messages.TaskInfo), limits.TASKS),
-        "addresses": _sequence(_text(256), limits.ADDRESSES),
+        "addresses": _sequence(_text(256), limits.ADDRESSES), "keeps": _boolean,
     },
     messages.Gone: {"incarnation": _count},
     messages.Beat: {
         "incarnation": _count, "seq": _count, "ttl": _duration, "running": _count, "queued": _count,
         "wait": _duration, "cpu": _fraction, "memory": _fraction, "uplink": _boolean, "draining": _boolean,
+        "quarantined": _sequence(_short, limits.HOPS),
+    },
+    messages.Replica: {
+        "key": _key, "progress": _count, "epoch": _count, "home": check_id, "guardian": _id_or_empty, "data": _body,
+        "left": _duration, "safe": _boolean,
+    },
+    messages.Seek: {"key": _key, "progress": _count, "epoch": _count},
+    messages.Kept: {
+        "key": _key, "node": check_id, "home": _id_or_empty, "guardian": _id_or_empty, "progress": _count,
+        "epoch": _count, "safe": _boolean, "refuses": _boolean,
     },
 }  # fmt: skip
 
@@ -238,6 +256,9 @@ TYPES: dict[str, type] = {
     "birth": messages.Birth,
     "gone": messages.Gone,
     "beat": messages.Beat,
+    "replica": messages.Replica,
+    "seek": messages.Seek,
+    "kept": messages.Kept,
 }
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _DEFAULTS: dict[type, dict[str, Any]] = {

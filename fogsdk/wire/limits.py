@@ -8,6 +8,9 @@ ID_LENGTH = 64
 NAME_LENGTH = 128
 """Characters in a task's name."""
 
+KEY_LENGTH = 256
+"""Characters in the key of a record that nodes keep for others."""
+
 MESSAGE_SIZE = 16 * 1024 * 1024
 """Bytes in one MQTT payload."""
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 class Hop:
     """One entry of a trace: what one node did with the task, and why.
 
-    ``action`` is ran, sent (handed to another node), split, merged, or lost (the node died with it). ``part`` numbers
-    the part of a split task that the entry is about. ``queued``, ``ran`` and ``took`` (all of its time on that node)
-    are in milliseconds.
+    ``action`` is ran, sent (handed to another node), split, merged, lost (the node died with it), or hedged (``node``
+    took longer than usual, and another was asked too). ``part`` numbers the part of a split task that the entry is
+    about. ``queued``, ``ran`` and ``took`` (all of its time on that node) are in milliseconds.
     """
 
     node: str
@@ -29,7 +29,13 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Run this. ``deadline`` counts from sending; ``via`` are the nodes that had it; a ``part`` is not split again."""
+    """Run this. ``deadline`` counts from sending; ``via`` are the nodes that had it; a ``part`` is not split again.
+
+    With ``keep`` (milliseconds) it is posted: the answer is its receipt, once it is in the journals of ``copies``
+    nodes, and its outcome is kept for whoever fetches it. With ``session`` and ``step`` it is that step of the
+    session, from the state whose tag is ``after``. ``state`` is the CBOR of a session's state, from its home to the
+    node that runs the step.
+    """
 
     id: str
     name: str
@@ -39,6 +45,12 @@ class Task:
     weight: str | None = None
     part: int | None = None
     via: tuple[str, ...] = ()
+    keep: int | None = None
+    copies: int | None = None
+    session: str | None = None
+    step: int | None = None
+    after: str = ""
+    state: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +86,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The task returned. ``wait`` is how long a task that comes now would queue on the node that answers."""
+    """The task returned. ``wait`` is how long a task that comes now would queue on the node that answers; ``tag`` is
+    that of a session's state after the step."""
 
     id: str
     body: bytes
     hops: tuple[Hop, ...] = ()
     wait: int = 0
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +109,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """``node`` will not run the task. An empty ``id`` means that a message could not be read at all."""
+    """``node`` will not run the task. An empty ``id`` means that a message could not be read at all. ``instead`` is the
+    node to ask, where the reason is ``elsewhere``."""
 
     id: str
     node: str
     reason: str
     message: str = ""
     retry_after: int | None = None
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +150,22 @@ class TaskInfo:
     signature: str = ""
     summary: str = ""
 
+    def __hash__(self) -> int:
+        """The name tells most apart; to hash every field for each birth would be felt on a site of thousands."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """A node is there. A later ``incarnation`` overrides an earlier one; ``capacity`` is its workers."""
+    """A node is there. A later ``incarnation`` overrides an earlier one; ``capacity`` is its workers; one that
+    ``keeps`` has a journal on its disk for posted tasks and sessions."""
 
     incarnation: int
     role: str
     capacity: int
     tasks: tuple[TaskInfo, ...] = ()
     addresses: tuple[str, ...] = ()
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +181,7 @@ class Beat:
 
     ``cpu`` and ``memory`` are used fractions of the machine. ``wait`` is how long a task that comes now would queue.
     ``uplink`` is on a cloud bridge: whether its link to the core site is up. A ``draining`` node takes nothing new.
+    ``quarantined`` names tasks that it runs no more because they killed its workers.
     """
 
     incarnation: int
@@ -171,6 +194,52 @@ class Beat:
     memory: float = 0.0
     uplink: bool | None = None
     draining: bool = False
+    quarantined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """Keep this: the record of ``key`` as its ``home`` has it, which ``guardian`` keeps too.
+
+    Of two versions the one with more ``progress`` counts, then the one of the later ``epoch``, which grows when another
+    node becomes home or guardian. ``left`` is how long the record is to be kept, 0 erases it. A ``safe`` version
+    counted as stored before it was sent here; any other is only a wish until it is answered with ``Kept``.
+    """
+
+    key: str
+    progress: int
+    epoch: int
+    home: str
+    guardian: str
+    data: bytes
+    left: int
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Which version of the record of ``key`` do you have? The asker has the one with this ``progress`` and ``epoch``,
+    or none."""
+
+    key: str
+    progress: int | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """``node`` has this version of the record of ``key``; with no ``home`` it has none. A ``safe`` one counts: it is on
+    the disk here, and where ``node`` is its home, on that of its guardian too. It ``refuses`` to keep what it was sent
+    where it has no room for it."""
+
+    key: str
+    node: str
+    home: str = ""
+    guardian: str = ""
+    progress: int = 0
+    epoch: int = 0
+    safe: bool = False
+    refuses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +258,5 @@ Request = Task | Cancel | Ask
 Outcome = Result | Failed | Refused | Expired | Cancelled
 Reply = Accepted | Progress | Outcome
 Presence = Birth | Gone | Beat
-Message = Request | Reply | Presence
+Copy = Replica | Seek | Kept
+Message = Request | Reply | Presence | Copy

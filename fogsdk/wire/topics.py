@@ -17,7 +17,7 @@ _ROOT = ("fog", "v1")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A parsed topic: ``kind`` is birth, beat, task, any-task or reply; absent levels are ``""``."""
+    """A parsed topic: ``kind`` is birth, beat, task, any-task, replica or reply; absent levels are ``""``."""
 
     kind: str
     site: str
@@ -53,6 +53,11 @@ def any_task(site: str, sender: str = "+") -> str:
     return f"fog/v1/{site}/task/{sender}"
 
 
+def replica(site: str, node: str, sender: str = "+") -> str:
+    """Where the node ``sender`` puts records for ``node`` to keep, and questions about them."""
+    return f"fog/v1/{site}/node/{node}/replica/{sender}"
+
+
 def reply(site: str, sender: str) -> str:
     """Where a sender hears what became of its tasks."""
     return f"fog/v1/{site}/reply/{sender}"
@@ -63,8 +68,8 @@ def parse(topic: str) -> Topic:
     match topic.split("/"):
         case [fog, version, site, "node", node, ("birth" | "beat") as kind] if (fog, version) == _ROOT:
             return Topic(kind, check_id(site, "site"), check_id(node, "node"))
-        case [fog, version, site, "node", node, "task", sender] if (fog, version) == _ROOT:
-            return Topic("task", check_id(site, "site"), check_id(node, "node"), check_id(sender, "sender"))
+        case [fog, version, site, "node", node, ("task" | "replica") as kind, sender] if (fog, version) == _ROOT:
+            return Topic(kind, check_id(site, "site"), check_id(node, "node"), check_id(sender, "sender"))
         case [fog, version, site, "task", sender] if (fog, version) == _ROOT:
             return Topic("any-task", check_id(site, "site"), sender=check_id(sender, "sender"))
         case [fog, version, site, "reply", sender] if (fog, version) == _ROOT:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
 from fogsdk.core.commands import Advanced, Send, Settled
-from fogsdk.core.entry import FIRST_CHECK, Orphaned
-from fogsdk.core.ledger import BYTES_PER_MS, LAST_CHECK, MOST_ENDED, PROBE_EVERY, SILENT_AFTER, WAIT_AGAIN
+from fogsdk.core.entry import Orphaned
+from fogsdk.core.ledger import LAST_CHECK, MOST_ENDED, WAIT_AGAIN
+from fogsdk.core.takers import PROBE_EVERY
 from fogsdk.wire.messages import (
     Accepted,
-    Birth,
     Cancel,
     Cancelled,
     Expired,
@@ -23,7 +21,7 @@ from fogsdk.wire.messages import (
     Result,
     Task,
 )
-from tests.core.desk import Desk, asked, orphans, result, sent
+from tests.core.desk import Desk, asked, result, sent
 
 # ---------------------------------------------------------------- the usual way
 
@@ -65,85 +63,6 @@ def test_a_cancelled_that_nobody_asked_for_is_of_an_earlier_task_and_this_one_is
     assert desk.hear(Cancelled("t")) == [], "not in a hurry"
     desk.now = PROBE_EVERY
     assert sent(desk.hear(Cancelled("t"))) == [("n1", Task("t", "work", b""))]
-
-
-# ---------------------------------------------------------------- asking
-
-
-def test_a_task_is_asked_after_less_and_less_often() -> None:
-    """The younger of two tasks; about the older one the node itself is asked."""
-    desk = Desk(answers=("n1",))
-    desk.hand("older")
-    desk.hand("t")
-    desk.hear(Accepted("t", "n1"))
-    times = asked(desk.run(30_000), "t")
-    assert times[0] == FIRST_CHECK
-    pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert pauses[:4] == [2 * FIRST_CHECK, 4 * FIRST_CHECK, 8 * FIRST_CHECK, 16 * FIRST_CHECK]
-    assert set(pauses[4:]) == {LAST_CHECK}
-
-
-def test_a_large_task_gets_time_to_arrive() -> None:
-    desk = Desk()
-    desk.hand("t", body=bytes(700 * BYTES_PER_MS))
-    out = desk.run(FIRST_CHECK + 700)
-    assert asked(out, "t") == [FIRST_CHECK + 700]
-
-
-def test_large_tasks_wait_for_each_other_on_the_link() -> None:
-    desk = Desk(answers=("n1", "n2"))
-    desk.hand("t1", "n1", body=bytes(700 * BYTES_PER_MS))
-    desk.hand("t2", "n2", body=bytes(800 * BYTES_PER_MS))
-    out = desk.run(FIRST_CHECK + 1500)
-    assert asked(out, "t2") == [FIRST_CHECK + 1500]
-
-
-def test_a_taker_of_whom_nothing_is_heard_is_asked_about_its_oldest_task() -> None:
-    desk = Desk(answers=("n1",))
-    desk.hand("older")
-    desk.now = 10
-    desk.hand("younger")
-    desk.hear(Accepted("older", "n1"))
-    times = asked(desk.run(5000), "older")
-    pauses = {later - earlier for earlier, later in pairwise(times)}
-    assert max(pauses) <= 2 * PROBE_EVERY
-
-
-def test_a_silent_taker_is_found_within_its_time_and_all_its_tasks_are_given_up() -> None:
-    desk = Desk()
-    for id in ("t1", "t2"):
-        desk.hand(id)
-    desk.hand("elsewhere", "n2")
-    desk.answers = ("n2",)
-    out = desk.run(2000)
-    lost = [(at, each) for at, each in out if isinstance(each, Orphaned)]
-    assert [each for _, each in lost] == [Orphaned("t1", "n1", "silent"), Orphaned("t2", "n1", "silent")]
-    assert all(SILENT_AFTER <= at <= SILENT_AFTER + PROBE_EVERY for at, _ in lost)
-    assert [member.node for member in desk.directory.available(desk.now)] == ["n2"]
-
-
-def test_a_word_of_the_taker_about_any_task_is_enough() -> None:
-    desk = Desk()
-    desk.hand("t1")
-    desk.hand("t2")
-    for at in range(200, 3000, 200):
-        assert not orphans(desk.run(at))
-        desk.hear(Progress("t2", 0.1))
-    assert not orphans(desk.run(3000))
-
-
-def test_without_a_link_nobody_is_taken_for_silent_and_with_one_everything_is_asked_after() -> None:
-    desk = Desk()
-    desk.hand("t1")
-    desk.hand("t2")
-    desk.directory.link_down("a")
-    desk.ledger.recheck(0)
-    assert not orphans(desk.run(20_000))
-    desk.directory.link_up("a", 20_000)
-    desk.directory.hear("a", "n1", Birth(1, "fog", 2), 20_000)
-    desk.ledger.recheck(20_000)
-    out = desk.run(20_000)
-    assert asked(out, "t1") == asked(out, "t2") == [20_000]
 
 
 # ---------------------------------------------------------------- takers that are lost
@@ -280,6 +199,26 @@ def test_a_full_node_gets_no_more_than_it_holds_until_a_result_comes_from_it() -
     assert desk.run(50) == [(50, Orphaned("t3", None, "overloaded"))], "it need not wait any longer"
 
 
+def test_a_node_that_is_full_for_some_may_have_room_for_what_is_more_urgent() -> None:
+    desk = Desk()
+    for id in ("t1", "t2"):
+        desk.hand(id)
+    desk.hear(Refused("t2", "n1", "overloaded", "", 120))
+    assert not desk.ledger.has_room("n1", 0)
+    assert desk.ledger.has_room("n1", 1)
+    assert desk.directory.members["n1"].available(0, 1)
+    assert not desk.directory.members["n1"].available(0, 0)
+
+
+def test_a_node_that_refuses_a_task_for_its_deadline_is_not_full() -> None:
+    desk = Desk()
+    desk.hand("t1")
+    desk.hand("t2", deadline=100)
+    assert desk.hear(Refused("t2", "n1", "overloaded", "", 120)) == [Orphaned("t2", "n1", "overloaded")]
+    assert desk.ledger.has_room("n1")
+    assert "n1" in [member.node for member in desk.directory.available(0)]
+
+
 def test_no_node_is_believed_that_it_is_full_for_longer_than_it_would_be_asked_anyway() -> None:
     desk = Desk()
     desk.hand("t")
@@ -364,7 +303,7 @@ def test_the_way_is_learned_from_answers_that_came_by_themselves() -> None:
     desk.now = 40
     desk.hear(result("t", took=10.0))
     assert desk.directory.members["n1"].travel() == 30.0
-    assert desk.directory.members["n1"].costs.mean("work") == 1.0
+    assert desk.directory.members["n1"].ran("work") == 1.0
 
 
 def test_the_way_is_not_learned_from_answers_that_were_asked_for() -> None:
@@ -372,7 +311,7 @@ def test_the_way_is_not_learned_from_answers_that_were_asked_for() -> None:
     desk.hand("t")
     desk.run(4000)
     desk.hear(result("t", took=10.0))
-    assert desk.directory.members["n1"].link_ms is None
+    assert desk.directory.members["n1"].experience.link_ms is None
 
 
 def test_what_a_node_was_handed_counts_until_it_is_done_or_in_the_nodes_own_word() -> None:

@@ -33,6 +33,7 @@ STEPS = st.one_of(
     st.tuples(st.just("hear"), replies, nodes),
     st.tuples(st.just("take back"), ids, nodes),
     st.tuples(st.just("gone"), st.none(), nodes),
+    st.tuples(st.just("hedge"), ids, nodes),
     st.tuples(st.just("born"), links, nodes),
     st.tuples(st.sampled_from(["up", "down"]), links, nodes),
     st.tuples(st.sampled_from(["recheck", "node came"]), st.none(), nodes),
@@ -50,7 +51,7 @@ class Owner:
         self.directory = Directory()
         self.ledger = Ledger("home", "dev", self.directory)
 
-    def act(self, what: str, how: Any, node: str) -> None:
+    def act(self, what: str, how: Any, node: str) -> None:  # noqa: C901 - one case for each step
         match what:
             case "add":
                 self.add(how, node)
@@ -58,6 +59,10 @@ class Owner:
                 self.take(self.ledger.hear(how, self.now), node)
             case "take back":
                 self.take(self.ledger.take_back(how), node)
+            case "hedge":
+                entry = self.ledger.entries.get(how)
+                if entry is not None and entry.second_at is None:
+                    self.take(self.ledger.hedge(how, node, self.now), node)
             case "gone":
                 if self.directory.hear("a", node, Gone(1), self.now):
                     self.take(self.ledger.node_gone(node, "gone"), node)
@@ -106,10 +111,12 @@ class Owner:
         assert len(self.settled) == len(set(self.settled)), "a task was settled twice"
         assert not set(self.settled) & self.ledger.entries.keys(), "a settled task is still kept"
         held = {id: entry.taker for id, entry in self.ledger.entries.items() if entry.taker is not None}
-        assert {id: node for node, taker in self.ledger._takers.items() for id in taker.ids} == held
+        assert {id: node for node, taker in self.ledger._takers.by_node.items() for id in taker.ids} == held
+        assert all(entry.second != entry.taker for entry in self.ledger.entries.values() if entry.second)
+        assert self.ledger.hedging._out.keys() <= self.ledger.entries.keys()
         assert all(member.outstanding_ms >= 0.0 for member in self.directory.members.values())
         assert all(id in self.ledger.entries for id in [*self.ledger._due._due, *self.ledger._expiries._due])
-        assert self.ledger._probes._due.keys() <= self.ledger._takers.keys()
+        assert self.ledger._takers._probes._due.keys() <= self.ledger._takers.by_node.keys()
         assert self.ledger.entries or self.ledger.deadline() is None
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fogsdk.core.learned import FIRST_LINK_GUESS
 from fogsdk.core.membership import (
     FIRST_BEAT_WITHIN,
-    FIRST_LINK_GUESS,
     FORGET_AFTER,
     MOST_MEMBERS,
     SHORTEST_TTL,
@@ -92,10 +92,10 @@ def test_of_a_node_that_was_never_born_nothing_is_known(message: Gone | Beat) ->
 def test_what_was_learned_of_a_node_survives_its_restart() -> None:
     site = directory()
     site.hear("a", "n", birth(1), 0)
-    site.members["n"].costs.learn("add", 7.0)
+    site.ran("n", "add", 7.0)
     site.travelled("n", 30.0)
     site.hear("a", "n", birth(2), 10)
-    assert site.members["n"].costs.mean("add") == 7.0
+    assert site.members["n"].ran("add") == 7.0
     assert site.members["n"].travel() == 30.0
 
 

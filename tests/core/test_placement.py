@@ -134,6 +134,37 @@ def test_a_heavy_task_without_a_bridge_waits_or_is_refused_with_a_way_out() -> N
     assert predictive(ask(ME, weight="heavy", fallback=True)).where == "here"
 
 
+# ---------------------------------------------------------------- what experience says
+
+
+def test_a_sooner_node_that_failed_lately_is_passed_over_and_the_reason_says_so() -> None:
+    risky = replace(MAC, completion=MAC.done + 300.0, faults=2.7)
+    decision = predictive(ask(ME, risky))
+    assert decision.where == "here"
+    assert decision.why.endswith("; mac is sooner, but failed 3 times lately")
+    decision = predictive(ask(replace(ME, wait=500.0), replace(risky, faults=0.6, completion=900.0), PI))
+    assert decision.node == "pi"
+    assert decision.why.endswith("; mac is sooner, but failed once lately")
+
+
+def test_a_sooner_node_whose_answers_may_come_late_is_passed_over_too() -> None:
+    decision = predictive(ask(ME, replace(MAC, completion=250.0, p95=900.0)))
+    assert decision.where == "here"
+    assert decision.why.endswith("; mac is sooner on average, but may add 900 ms")
+
+
+def test_a_node_that_failed_is_still_taken_when_everything_else_takes_longer() -> None:
+    decision = predictive(ask(replace(ME, wait=9000.0), replace(MAC, completion=400.0, faults=3.0)))
+    assert (decision.node, "lately" in decision.why) == ("mac", False)
+
+
+def test_a_node_that_would_cost_more_than_it_does_gets_no_part() -> None:
+    risky = replace(MAC, completion=MAC.average + MAC.ran + 1.0)
+    assert {node for node, _ in predictive(ask(ME, risky, splittable=True)).shares} == {"me"}
+    less_so = replace(MAC, completion=MAC.average + MAC.ran)
+    assert {node for node, _ in predictive(ask(ME, less_so, splittable=True)).shares} == {"me", "mac"}
+
+
 # ---------------------------------------------------------------- threshold
 
 
@@ -305,3 +336,11 @@ def test_in_turn_each_idle_node_gets_as_many_as_it_has_workers(question: Questio
     slots = sum(max(1, one.workers) for one in able)
     chosen = Counter(threshold(replace(question, turn=begin + turn)).node or "me" for turn in range(slots))
     assert not able or chosen == {one.node: max(1, one.workers) for one in able}
+
+
+@given(st.data())
+def test_the_published_rules_know_no_experience(data: st.DataObject) -> None:
+    question = data.draw(questions())
+    others = [replace(one, completion=data.draw(numbers), faults=3.0) for one in question.others]
+    for rule in (threshold, queue_wait):
+        assert rule(replace(question, others=others)) == rule(question)

@@ -13,7 +13,19 @@ from functools import partial
 from typing import Any
 
 from fogsdk.core.client import Client
-from fogsdk.core.commands import Advanced, Leave, Note, Reconnect, Send, Settled, Start, Stop, Subscribe, Unsubscribe
+from fogsdk.core.commands import (
+    Advanced,
+    Leave,
+    Note,
+    Reconnect,
+    Send,
+    Settled,
+    Start,
+    Stop,
+    Subscribe,
+    Unsubscribe,
+    Write,
+)
 from fogsdk.core.events import (
     Asked,
     JobDone,
@@ -23,10 +35,14 @@ from fogsdk.core.events import (
     LinkDown,
     LinkUp,
     NodeHeard,
+    Recovered,
+    ReplicaHeard,
     Replied,
     Submit,
     Tick,
     Withdraw,
+    WriteFailed,
+    Written,
 )
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
@@ -39,8 +55,9 @@ TASKS = {
     "shared": TaskInfo("shared", weight="middle", split=True),
     "broken": TaskInfo("broken", weight="light"),
     "huge": TaskInfo("huge", weight="heavy", fallback="fog"),
+    "count": TaskInfo("count", weight="light"),
 }
-RUNS = {"quick": 3, "long": 400, "shared": 300, "broken": 3, "huge": 900}
+RUNS = {"quick": 3, "long": 400, "shared": 300, "broken": 3, "huge": 900, "count": 20}
 
 
 @dataclass
@@ -55,6 +72,7 @@ class Peer:
     cut: bool = False
     timer: int | None = None
     jobs: dict[int, Start] = field(default_factory=dict)
+    unwritten: list[Write] = field(default_factory=list)
     life: int = 0
 
 
@@ -78,6 +96,8 @@ class World:
         self.notes: list[Note] = []
         self.runs: list[tuple[str, str, str]] = []
         self.progress: list[tuple[str, float]] = []
+        self.journals: dict[str, dict[str, bytes]] = {}
+        self.broken_disks: set[str] = set()
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
 
@@ -121,7 +141,10 @@ class World:
         options.setdefault("workers", 2)
         life = self.peers[name].life + 1 if name in self.peers else 1
         identity = Identity(name, "s", incarnation=life, **options)
-        return self._add(Peer(name, Node(identity), life=life))
+        peer = Peer(name, Node(identity), life=life)
+        if identity.keeps:
+            self.tell(peer, Recovered(tuple(self.journals.setdefault(name, {}).items())))
+        return self._add(peer)
 
     def add_client(self, name: str) -> Peer:
         return self._add(Peer(name, Client("s", name)))
@@ -145,6 +168,8 @@ class World:
         """Kill a node; with ``clean`` false its cable is pulled first, and no will says so."""
         peer = self.peers[name]
         peer.alive = False
+        if self.random.random() < 0.5:  # it was written, and nobody heard of it
+            self._to_disk(peer)
         if clean:
             for broker in sorted(peer.links & self.up):
                 will = codec.encode([peer.core.will()])
@@ -177,8 +202,16 @@ class World:
     # ------------------------------------------------------------ what the shells do
 
     def submit(self, client: str, id: str, name: str = "quick", deadline: int | None = None, **options: Any) -> None:
-        task = Task(id, name, values.encode([[id], {}]), deadline, **options)
-        self.tell(self.peers[client], Submit(task))
+        argument = options.pop("argument", id)
+        to = options.pop("to", "")
+        task = Task(id, name, values.encode([[argument], {}]), deadline, **options)
+        self.tell(self.peers[client], Submit(task, to))
+
+    def outcome(self, client: str, id: str, limit: int = 30_000) -> Any:
+        """Wait for the one outcome of a task."""
+        self.run_until(lambda: (client, id) in self.settled, self.now + limit)
+        [outcome] = self.settled[client, id]
+        return outcome
 
     def withdraw(self, client: str, id: str) -> None:
         self.tell(self.peers[client], Withdraw(id))
@@ -213,6 +246,10 @@ class World:
                 self.progress.append((command.id, command.fraction))
             case Note():
                 self.notes.append(command)
+            case Write():
+                peer.unwritten.append(command)
+                if len(peer.unwritten) == 1:
+                    self.later(self.random.randrange(1, 6), partial(self._commit, peer))
             case Reconnect():
                 for broker in sorted(peer.links):
                     self.later(1, partial(self._log_in_anew, peer, broker))
@@ -220,6 +257,25 @@ class World:
                 peer.alive = False
             case _:
                 raise AssertionError(command)
+
+    def _commit(self, peer: Peer) -> None:
+        """What came while the disk was busy is written in one go."""
+        if not peer.alive:
+            return
+        number = peer.unwritten[-1].number
+        failed = peer.name in self.broken_disks
+        if failed:
+            peer.unwritten.clear()
+        self._to_disk(peer)
+        self.tell(peer, WriteFailed(number, "disk full") if failed else Written(number))
+
+    def _to_disk(self, peer: Peer) -> None:
+        for write in peer.unwritten:
+            if write.data is None:
+                self.journals[peer.name].pop(write.key, None)
+            else:
+                self.journals[peer.name][write.key] = write.data
+        peer.unwritten.clear()
 
     def _send(self, peer: Peer, send: Send) -> None:
         if send.link not in peer.links or send.link not in self.up or peer.cut:
@@ -254,6 +310,8 @@ class World:
             assert not isinstance(message, Malformed), message
             if at.kind in ("birth", "beat"):
                 self.tell(peer, NodeHeard(broker, at.node, message))  # type: ignore[arg-type]
+            elif at.kind == "replica":
+                self.tell(peer, ReplicaHeard(broker, at.sender, message))  # type: ignore[arg-type]
             elif at.kind == "reply":
                 self.tell(peer, Replied(broker, message))  # type: ignore[arg-type]
             else:
@@ -265,7 +323,7 @@ class World:
         assert len(peer.jobs) < peer.core.me.workers + peer.core.me.express, "more jobs than workers"
         peer.jobs[start.job] = start
         self.runs.append((peer.name, start.kind, start.name))
-        runs = RUNS.get(start.name, 5) if start.kind == "run" else 2
+        runs = RUNS.get(start.name, 5) if start.kind in ("run", "step") else 2
         if start.kind == "run" and len(values.decode(start.bodies[0])[0]) > 1:
             runs = runs // 4
         self.later(self.random.randrange(max(1, runs // 2), runs * 2), lambda: self._finish(peer, start, runs))
@@ -283,6 +341,10 @@ class World:
             self.tell(peer, JobSplit(start.job, parts, 1.0))
         elif start.name == "broken":
             self.tell(peer, JobFailed(start.job, "ValueError", "broken", "", float(runs)))
+        elif start.kind == "step":
+            count = (values.decode(start.bodies[1]) or 0) + 1
+            value = values.encode([values.encode(count), values.encode(count)])
+            self.tell(peer, JobDone(start.job, value, float(runs)))
         else:
             value = (
                 [values.decode(body) for body in start.bodies]

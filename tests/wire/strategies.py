@@ -21,16 +21,21 @@ from fogsdk.wire.messages import (
     Failed,
     Gone,
     Hop,
+    Kept,
     Message,
     Progress,
     Refused,
+    Replica,
     Result,
+    Seek,
     Task,
     TaskInfo,
 )
 
 ids = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=64)
+no_id = st.just("") | ids
 names = st.text(min_size=1, max_size=128)
+keys = st.text(min_size=1, max_size=256)
 short = st.text(max_size=128)
 prose = st.text(max_size=200)
 counts = st.integers(0, 2**53)
@@ -119,7 +124,7 @@ json_bodies = json_values.map(values.encode)
 hops = st.builds(
     Hop,
     ids,
-    st.sampled_from(["ran", "sent", "split", "merged", "lost"]),
+    st.sampled_from(["ran", "sent", "split", "merged", "lost", "hedged"]),
     prose,
     optional(counts),
     milliseconds,
@@ -150,17 +155,22 @@ MESSAGES: dict[str, st.SearchStrategy[Message]] = {
         optional(weights),
         optional(counts),
         tuples(ids),
+        optional(durations),
+        optional(st.integers(1, 2)),
+        optional(names),
+        optional(st.integers(1, 2**53)),
+        st.text(max_size=64),
     ),
     "cancel": st.builds(Cancel, ids),
     "ask": st.builds(Ask, ids),
     "accepted": st.builds(Accepted, ids, ids, optional(durations)),
     "progress": st.builds(Progress, ids, fractions),
-    "result": st.builds(Result, ids, json_bodies, tuples(hops), durations),
+    "result": st.builds(Result, ids, json_bodies, tuples(hops), durations, st.text(max_size=64)),
     "failed": st.builds(Failed, ids, short, prose, prose, tuples(hops)),
-    "refused": st.builds(Refused, st.just("") | ids, ids, ids, prose, optional(durations)),
+    "refused": st.builds(Refused, no_id, ids, ids, prose, optional(durations), no_id),
     "deadline-exceeded": st.builds(Expired, ids, prose, tuples(hops)),
     "cancelled": st.builds(Cancelled, ids),
-    "birth": st.builds(Birth, counts, ids, counts, tuples(infos), tuples(st.text(max_size=256))),
+    "birth": st.builds(Birth, counts, ids, counts, tuples(infos), tuples(st.text(max_size=256)), st.booleans()),
     "gone": st.builds(Gone, counts),
     "beat": st.builds(
         Beat,
@@ -174,11 +184,16 @@ MESSAGES: dict[str, st.SearchStrategy[Message]] = {
         fractions,
         optional(st.booleans()),
         st.booleans(),
+        tuples(short),
     ),
+    "replica": st.builds(Replica, keys, counts, counts, ids, no_id, st.binary(max_size=20), durations, st.booleans()),
+    "seek": st.builds(Seek, keys, optional(counts), counts),
+    "kept": st.builds(Kept, keys, ids, no_id, no_id, counts, counts, st.booleans(), st.booleans()),
 }
 """One strategy for each type of message, by its name on the wire."""
 
-messages: st.SearchStrategy[Message] = st.one_of(*MESSAGES.values())
+messages: st.SearchStrategy[Message] = st.one_of(*[each for name, each in MESSAGES.items() if name != "replica"])
+"""All that JSON can carry too."""
 
 
 @st.composite

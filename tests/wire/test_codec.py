@@ -32,6 +32,9 @@ LEAST: dict[str, dict[str, Any]] = {
     "birth": {"incarnation": 1, "role": "fog", "capacity": 1},
     "gone": {"incarnation": 1},
     "beat": {"incarnation": 1, "seq": 1, "ttl": 1},
+    "replica": {"key": "k", "progress": 1, "epoch": 1, "home": "n", "guardian": "m", "data": b"x", "left": 1},
+    "seek": {"key": "k"},
+    "kept": {"key": "k", "node": "n"},
 }
 
 
@@ -144,6 +147,23 @@ LIMITS: list[tuple[str, str, Any, Any]] = [
     ("beat", "ttl", limits.DURATION, limits.DURATION + 1),
     ("beat", "cpu", 1.0, 1.5),
     ("beat", "memory", 0.0, -0.1),
+    ("beat", "quarantined", ["x"] * limits.HOPS, ["x"] * (limits.HOPS + 1)),
+    ("task", "keep", limits.DURATION, limits.DURATION + 1),
+    ("task", "copies", 2, 3),
+    ("task", "copies", 1, 0),
+    ("task", "session", *texts(limits.NAME_LENGTH)),
+    ("task", "session", "x", ""),
+    ("task", "step", 1, 0),
+    ("task", "step", 2**53, 2**53 + 1),
+    ("task", "after", *texts(limits.ID_LENGTH)),
+    ("result", "tag", *texts(limits.ID_LENGTH)),
+    ("refused", "instead", "", "?"),
+    ("replica", "key", *texts(limits.KEY_LENGTH)),
+    ("replica", "key", "x", ""),
+    ("replica", "guardian", "", "?"),
+    ("replica", "left", limits.DURATION, limits.DURATION + 1),
+    ("seek", "progress", 2**53, 2**53 + 1),
+    ("kept", "home", "", "?"),
 ]
 
 
@@ -208,6 +228,19 @@ def test_a_body_over_the_limit_is_too_large(name: str) -> None:
     assert message == Malformed(
         "a", "too-large", f"body: {limits.BODY_SIZE + 1} bytes, the limit is {limits.BODY_SIZE}"
     )
+
+
+@pytest.mark.parametrize(("name", "field"), [("task", "state"), ("replica", "data")])
+def test_bytes_that_are_kept_have_the_limit_of_a_body_and_no_form_in_json(name: str, field: str) -> None:
+    assert not isinstance(read_one(item(name, **{field: bytes(limits.BODY_SIZE)})), Malformed)
+    refused = read_one(item(name, **{field: bytes(limits.BODY_SIZE + 1)}))
+    assert isinstance(refused, Malformed)
+    assert refused.reason == "too-large"
+    [message] = codec.decode(cbor2.dumps(item(name, **{field: b"x"})))
+    assert not isinstance(message, Malformed)
+    assert codec.decode(codec.encode([message])) == [message]
+    with pytest.raises(WireError, match="cannot be sent"):
+        codec.encode([message], as_json=True)
 
 
 def test_a_payload_over_the_limit_is_too_large_before_anything_is_read() -> None:

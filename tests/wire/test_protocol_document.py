@@ -14,7 +14,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogsdk.core import entry, held, ledger, membership, node, outcomes, presence, rendezvous, work
+from fogsdk.core import (
+    answers,
+    copies,
+    entry,
+    held,
+    ledger,
+    membership,
+    outcomes,
+    posts,
+    presence,
+    rendezvous,
+    replicas,
+    routing,
+    seeking,
+    sessions,
+    store,
+    takers,
+    work,
+)
 from fogsdk.errors import TaskRefused
 from fogsdk.wire import codec, limits, messages, topics
 from fogsdk.wire.messages import Malformed, Message
@@ -181,13 +199,13 @@ def test_the_topic_of_an_example_is_one(topic: str) -> None:
 
 CONSTANTS = {
     "FIRST_CHECK": entry.FIRST_CHECK,
-    "BYTES_PER_MS": ledger.BYTES_PER_MS,
+    "BYTES_PER_MS": takers.BYTES_PER_MS,
     "LAST_CHECK": ledger.LAST_CHECK,
-    "PROBE_EVERY": ledger.PROBE_EVERY,
-    "SILENT_AFTER": ledger.SILENT_AFTER,
+    "PROBE_EVERY": takers.PROBE_EVERY,
+    "SILENT_AFTER": takers.SILENT_AFTER,
     "WAIT_AGAIN": ledger.WAIT_AGAIN,
-    "ACCEPT_AFTER": node.ACCEPT_AFTER,
-    "TELL_EVERY": node.TELL_EVERY,
+    "ACCEPT_AFTER": answers.ACCEPT_AFTER,
+    "TELL_EVERY": answers.TELL_EVERY,
     "KEEP_MS": outcomes.KEEP_MS,
     "BEAT_EVERY": presence.BEAT_EVERY,
     "BEAT_TTL": presence.BEAT_TTL,
@@ -200,6 +218,24 @@ CONSTANTS = {
     "MOST_LOSSES": work.MOST_LOSSES,
     "OUTCOMES": outcomes.MOST,
     "OUTCOME_BYTES": outcomes.MOST_BYTES,
+    "BEHIND_AGAIN": routing.BEHIND_AGAIN,
+    "BEHIND_WITHIN": routing.BEHIND_WITHIN,
+    "SEND_AGAIN": copies.SEND_AGAIN,
+    "LAST_AGAIN": replicas.LAST_AGAIN,
+    "GUARDIAN_WITHIN": replicas.GUARDIAN_WITHIN,
+    "PASS_OVER": replicas.PASS_OVER,
+    "SEEK_WITHIN": seeking.SEEK_WITHIN,
+    "ASK_AGAIN": seeking.ASK_AGAIN,
+    "AUDIT_EVERY": copies.AUDIT_EVERY,
+    "RECOVER_WITHIN": replicas.RECOVER_WITHIN,
+    "ERASE_WITHIN": copies.ERASE_WITHIN,
+    "SESSION_KEEP": sessions.SESSION_KEEP,
+    "STATE_SIZE": sessions.MOST_STATE,
+    "HEADS": sessions.MOST_HEADS,
+    "POSTS": posts.MOST_RUNNING,
+    "SEEKS": seeking.MOST_ASKED,
+    "RECORDS": store.MOST_RECORDS,
+    "RECORD_BYTES": store.MOST_RECORD_BYTES,
     **{name: value for name, value in vars(limits).items() if name.isupper()},
 }
 
@@ -249,8 +285,9 @@ def test_every_topic_is_spelled_as_in_the_code() -> None:
         topics.task("<site>", "<node>", "<sender>"),
         topics.any_task("<site>", "<sender>"),
         topics.reply("<site>", "<sender>"),
+        topics.replica("<site>", "<node>", "<sender>"),
     ]
-    assert [f"fog/v1/<site>/{topic}" for topic in spelled if "replica" not in topic] == written
+    assert [f"fog/v1/<site>/{topic}" for topic in spelled] == written
 
 
 def test_every_reason_for_a_refusal_is_described() -> None:

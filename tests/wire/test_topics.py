@@ -18,6 +18,7 @@ def test_every_topic_says_what_was_put_into_it(site: str, node: str, sender: str
     assert topics.parse(topics.birth(site, node)) == Topic("birth", site, node)
     assert topics.parse(topics.beat(site, node)) == Topic("beat", site, node)
     assert topics.parse(topics.task(site, node, sender)) == Topic("task", site, node, sender)
+    assert topics.parse(topics.replica(site, node, sender)) == Topic("replica", site, node, sender)
     assert topics.parse(topics.any_task(site, sender)) == Topic("any-task", site, sender=sender)
     assert topics.parse(topics.reply(site, sender)) == Topic("reply", site, sender=sender)
 
@@ -26,6 +27,7 @@ def test_topics_are_spelled_as_the_specification_says() -> None:
     assert topics.birth("home", "pi-1") == "fog/v1/home/node/pi-1/birth"
     assert topics.beat("home", "pi-1") == "fog/v1/home/node/pi-1/beat"
     assert topics.task("home", "pi-1", "phone") == "fog/v1/home/node/pi-1/task/phone"
+    assert topics.replica("home", "pi-1", "pi-2") == "fog/v1/home/node/pi-1/replica/pi-2"
     assert topics.any_task("home", "phone") == "fog/v1/home/task/phone"
     assert topics.reply("home", "phone") == "fog/v1/home/reply/phone"
 
@@ -33,6 +35,7 @@ def test_topics_are_spelled_as_the_specification_says() -> None:
 def test_without_a_name_a_topic_is_the_filter_for_all_of_them() -> None:
     assert topics.birth("home") == "fog/v1/home/node/+/birth"
     assert topics.task("home", "pi-1") == "fog/v1/home/node/pi-1/task/+"
+    assert topics.replica("home", "pi-1") == "fog/v1/home/node/pi-1/replica/+"
     assert topics.any_task("home") == "fog/v1/home/task/+"
 
 

@@ -1,0 +1,90 @@
+"""Admission: what a node takes on. It refuses before its queue is full, and those first that can best do without: what
+would be late anyway, what is of low priority, and whoever holds most of the queue already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+
+from fogsdk.core.held import Held
+from fogsdk.core.runqueue import RunQueue
+from fogsdk.wire.messages import Refused, Task
+
+LOW_SHARE, ORDINARY_SHARE = 0.5, 0.75
+"""How full the queue may be for tasks of priority below 0, and of 0; those above 0 may fill it."""
+_SHARES = {-1: LOW_SHARE, 0: ORDINARY_SHARE, 1: 1.0}
+MOST_QUEUED_BYTES = 256 * 1024 * 1024
+SHORTEST_RETRY, LONGEST_RETRY = 50.0, 5000.0
+"""Milliseconds that ``retry_after`` lies between."""
+
+
+class Admission:
+    """What a node holds, a ``count`` of it, and what it does not take; ``refused`` counts that by its cause."""
+
+    def __init__(self, node: str, limit: int, queue: RunQueue) -> None:
+        self.refused: Counter[str] = Counter()
+        self._node = node
+        self._limit = limit
+        self._queue = queue
+        self.count = 0
+        self._bytes = 0
+        self._holding: Counter[tuple[str, int]] = Counter()  # of each sender, what is at least so urgent
+
+    def took(self, held: Held) -> None:
+        """The node holds one task more."""
+        self.count += 1
+        self._bytes += len(held.task.body)
+        for rank in range(-1, _rank(held.task) + 1):
+            self._holding[held.key[0], rank] += 1
+
+    def let_go(self, held: Held) -> None:
+        """The node holds one task less."""
+        self.count -= 1
+        self._bytes -= len(held.task.body)
+        for rank in range(-1, _rank(held.task) + 1):
+            key = (held.key[0], rank)
+            self._holding[key] -= 1
+            if not self._holding[key]:
+                del self._holding[key]
+
+    def refusal(self, sender: str, task: Task, now: int) -> Refused | None:
+        """Why the node does not take a task now, None if there is room for it."""
+        rank = _rank(task)
+        open_to_it = ceil(self._limit * _SHARES[rank])
+        room = self._limit - self.count
+        if self.count >= open_to_it:
+            above = f", and takes only tasks of priority above {rank}" if rank < 1 else ""
+            return self._full(task, "full" if room <= 0 else "priority", above, self.count - open_to_it + 1, now)
+        # No sender holds more than is left for the others: a flood leaves half of the queue free, two leave a third.
+        yours = self._holding.get((sender, rank), 0)
+        if yours > room:
+            return self._full(task, "sender", f", {yours} of them yours", yours - room, now)
+        if self._bytes + len(task.body) > MOST_QUEUED_BYTES:
+            return self._full(task, "bytes", f" with {self._bytes} bytes of arguments", self.count // 2, now)
+        return None
+
+    def _full(self, task: Task, cause: str, more: str, too_many: int, now: int) -> Refused:
+        self.refused[cause] += 1
+        each = self._queue.wait(now) / max(1, len(self._queue))
+        message = f"{self._node} holds {self.count} tasks{more}"
+        return Refused(task.id, self._node, "overloaded", message, _retry(each * too_many))
+
+    def too_late(self, held: Held, now: int) -> Refused | None:
+        """The refusal of a task that was to wait here, and would still do so when its deadline passes."""
+        if held.expires is None:
+            return None
+        wait, left = self._queue.wait_of(held, now), held.expires - now
+        if wait <= left:
+            return None
+        self.refused["deadline"] += 1
+        message = f"it would wait {wait:.0f} ms on {self._node}, and its deadline is in {left} ms"
+        return Refused(held.task.id, self._node, "overloaded", message, _retry(wait - left))
+
+
+def _rank(task: Task) -> int:
+    """1 for what is urgent, 0 for what is ordinary, -1 for what can wait."""
+    return (task.priority > 0) - (task.priority < 0)
+
+
+def _retry(milliseconds: float) -> int:
+    return int(min(LONGEST_RETRY, max(SHORTEST_RETRY, milliseconds)))

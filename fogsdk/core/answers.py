@@ -1,0 +1,160 @@
+"""What a node holds for others, and what it tells them: each task that it took on gets exactly one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fogsdk.core.commands import Advanced, Command, Send, Settled
+from fogsdk.core.entry import Orphaned
+from fogsdk.core.events import Asked
+from fogsdk.core.hedging import Straggling
+from fogsdk.core.held import Held, Key, State
+from fogsdk.core.ledger import Effect
+from fogsdk.core.outcomes import Answer, Outcomes
+from fogsdk.core.timers import Timers
+from fogsdk.core.work import Work
+from fogsdk.wire import topics
+from fogsdk.wire.messages import Accepted, Cancelled, Expired, Failed, Hop, Progress, Result
+
+ACCEPT_AFTER = 50
+"""Milliseconds after which a task that is not done is acknowledged: a quick one is answered by its result alone."""
+TELL_EVERY = 100
+"""Milliseconds between two progress messages about one task."""
+
+
+class Answers:
+    """The tasks that a node holds, from when it took them until they are answered, and the answers it keeps."""
+
+    def __init__(self, site: str, node: str, work: Work) -> None:
+        self.held: dict[Key, Held] = {}
+        self.outcomes = Outcomes()
+        self._site = site
+        self._node = node
+        self._work = work
+        self._timers: Timers[tuple[str, Key]] = Timers()
+
+    def deadline(self) -> int | None:
+        """When a task is to be acknowledged, or its deadline passes."""
+        return self._timers.next()
+
+    def tick(self, now: int) -> list[Command]:
+        """Acknowledge tasks that take their time, and end those whose deadline has passed."""
+        out: list[Command] = []
+        for what, key in self._timers.pop_due(now):
+            held = self.held.get(key)
+            out += self._due(what, held, now) if held is not None else []
+        return out
+
+    def _due(self, what: str, held: Held, now: int) -> list[Command]:
+        if what == "expire":
+            where = f"it was {held.state.value} on {self._node}"
+            hop = Hop(self._node, "lost", "deadline", took=float(now - held.arrived))
+            return self.finish(held, Expired(held.task.id, f"the deadline passed while {where}", (hop,)), now)
+        if held.announced or not held.key[0]:  # nobody waits for it
+            return []
+        held.announced = True
+        return [self.reply(held, self.accepted(held, now))]
+
+    # ------------------------------------------------------------ from first to last
+
+    def take(self, held: Held, now: int) -> list[Command]:
+        """Take charge of a task, and send it on its way."""
+        self.held[held.key] = held
+        self._work.admission.took(held)
+        self._timers.set(("accept", held.key), now + ACCEPT_AFTER)
+        if held.expires is not None:
+            self._timers.set(("expire", held.key), held.expires)
+        return self.effects(self._work.place(held, now), now)
+
+    def finish(self, held: Held, answer: Answer, now: int) -> list[Command]:
+        """Give a task its one outcome; whatever still works on it is stopped."""
+        if held.state is State.DONE:
+            return []
+        out: list[Command] = []
+        for part in held.parts:
+            out += self.finish(part, Cancelled(part.task.id), now)
+        out += self._work.release(held)
+        held.to(State.DONE)
+        if held.parent is not None:
+            return out + (self._part_done(held.parent, held, answer, now) if held.part is not None else [])
+        self._let_go(held)
+        if held.report is not None:
+            return out + held.report(answer, now)
+        self.outcomes.keep(held.key, answer, now)
+        return [*out, self.reply(held, answer)]
+
+    def answer(self, to: Asked, answer: Answer, now: int) -> list[Command]:
+        """Answer one who asked, and keep the answer for when it is asked for again."""
+        self.outcomes.keep((to.sender, answer.id), answer, now)
+        return [self.reply(to, answer)]
+
+    def _let_go(self, held: Held) -> None:
+        self._timers.drop(("accept", held.key))
+        self._timers.drop(("expire", held.key))
+        del self.held[held.key]
+        self._work.admission.let_go(held)
+
+    def _part_done(self, parent: Held, part: Held, answer: Answer, now: int) -> list[Command]:
+        if parent.state is not State.SHARED:
+            return []
+        if isinstance(answer, Result):
+            return self.effects(self._work.collect(parent, part, answer, now), now)
+        if isinstance(answer, Cancelled):
+            return []
+        if isinstance(answer, (Failed, Expired)):
+            answer = replace(answer, hops=self._work.trace(parent, now, answer.hops))
+        return self.finish(parent, replace(answer, id=parent.task.id), now)
+
+    def effects(self, effects: Sequence[Effect | Command | tuple[Held, Answer]], now: int) -> list[Command]:
+        """Carry out what concerns tasks of this node, and pass on the rest."""
+        out: list[Command] = []
+        for effect in effects:
+            match effect:
+                case Orphaned():
+                    out += self.effects(self._work.orphaned(effect, now), now)
+                case Straggling():
+                    out += self.effects(self._work.straggling(effect, now), now)
+                case Settled():
+                    out += self._settled(effect, now)
+                case Advanced():
+                    out += self.advanced(self._work.away.get(effect.id), effect.fraction, now)
+                case (held, answer):
+                    out += self.finish(held, answer, now)
+                case _:
+                    out.append(effect)
+        return out
+
+    def _settled(self, effect: Settled, now: int) -> list[Command]:
+        held = self._work.away.get(effect.id)
+        if held is None:
+            return []
+        return self.finish(held, self._work.came_back(held, effect.outcome, now), now)
+
+    # ------------------------------------------------------------ what senders hear
+
+    def reply(self, to: Asked | Held, message: Answer | Accepted | Progress) -> Send:
+        """Tell a sender about its task, over the link and in the language in which it last spoke of it."""
+        sender = to.sender if isinstance(to, Asked) else to.key[0]
+        return Send(to.link, topics.reply(self._site, sender), message, to.as_json)
+
+    def accepted(self, held: Held, now: int) -> Accepted:
+        """The word that the node has the task, with a guess at the time until its outcome."""
+        return Accepted(held.task.id, self._node, int(self._work.queue.wait(now, held.quick) + held.cost))
+
+    def has_it(self, event: Asked) -> Send:
+        """The word that the node has a task that is not, or no longer, among those that it runs."""
+        return self.reply(event, Accepted(event.message.id, self._node))
+
+    def advanced(self, held: Held | None, fraction: float, now: int) -> list[Command]:
+        """A task came further: its sender is told, not too often."""
+        if held is None:
+            return []
+        held.fraction = fraction
+        if held.parent is not None:
+            parent = held.parent
+            return self.advanced(parent, sum(part.fraction * part.share for part in parent.parts), now)
+        if not held.key[0] or (now - held.told_at < TELL_EVERY and fraction < 1.0):
+            return []
+        held.told_at = now
+        return [self.reply(held, Progress(held.task.id, min(1.0, fraction)))]
