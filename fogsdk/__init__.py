@@ -1,6 +1,7 @@
 """fogsdk: an embedded edge SDK and lightweight node runtime for fog computing.
 
-On a device: ``connect()`` and ``run``, ``submit``, ``map``. On a node: ``@task`` and the ``fognode`` command.
+On a device: ``connect()`` and ``run``, ``submit``, ``map``, ``post``, ``session``. On a node: ``@task`` and the
+``fognode`` command.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from fogsdk.errors import (
     ConnectionFailed,
     DeadlineExceeded,
     FogError,
+    SessionConflict,
     TaskDefinitionError,
     TaskFailed,
     TaskRefused,
@@ -23,6 +25,8 @@ from fogsdk.tasks import progress, task
 if TYPE_CHECKING:
     from fogsdk.device.fog import Fog, connect
     from fogsdk.device.future import FogFuture, Trace
+    from fogsdk.device.posted import Receipt
+    from fogsdk.device.session import Session
 
 __version__ = "0.1.0"
 
@@ -33,6 +37,9 @@ __all__ = [
     "Fog",
     "FogError",
     "FogFuture",
+    "Receipt",
+    "Session",
+    "SessionConflict",
     "TaskDefinitionError",
     "TaskFailed",
     "TaskRefused",
@@ -49,6 +56,8 @@ _LAZY = {
     "connect": "fogsdk.device.fog",
     "FogFuture": "fogsdk.device.future",
     "Trace": "fogsdk.device.future",
+    "Receipt": "fogsdk.device.posted",
+    "Session": "fogsdk.device.session",
 }
 
 

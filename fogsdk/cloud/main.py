@@ -15,6 +15,7 @@ from fogsdk.errors import ConfigError, FogError
 from fogsdk.node.config import load
 from fogsdk.node.daemon import Daemon, node_identity, offer
 from fogsdk.node.executor import Executor
+from fogsdk.node.journal import open_journal
 from fogsdk.node.main import run, start_log
 
 USAGE = """\
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve_core(settings: CoreSettings) -> None:
     specs = tasks.load(settings.tasks)
     engine = _engine(settings)
-    await Daemon(settings, node_identity(settings, offer(specs), engine.slots), engine).serve()
+    journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
+    identity = node_identity(settings, offer(specs), engine.slots, keeps=journal is not None)
+    await Daemon(settings, identity, engine, journal=journal).serve()
 
 
 def _engine(settings: CoreSettings) -> Executor:

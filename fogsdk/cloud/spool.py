@@ -1,8 +1,7 @@
 """What the bridge was given, on disk until it is delivered: a file that outlives crash and power loss.
 
-It is an SQLite file whose write-ahead log is synced at each commit (``synchronous=FULL``): what ``put`` took
-is on the disk when it returns, and may be acknowledged. NORMAL would sync at checkpoints only, and a power
-loss take back tasks that were acknowledged; EXTRA adds nothing where there is no rollback journal.
+It is an SQLite file that is synced at each commit (see ``fogsdk.node.database``): what ``put`` took is on the disk when
+it returns, and may be acknowledged.
 
 A call takes about as long as the disk needs for a sync: 0.1 ms on a solid-state disk, tens of ms on a poor SD
 card. Calls may come from any thread, so ``asyncio.to_thread(spool.put, record)`` keeps an event loop free.
@@ -19,12 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fogsdk.errors import ConfigError, FogError
+from fogsdk.device.database import Form, open_database
+from fogsdk.errors import FogError
 
-_APPLICATION = 0x666F6773  # "fogs" in the file's header says that it is ours
-_VERSION = 1
-_SCHEMA = f"""
-    BEGIN;
+_SCHEMA = """
     CREATE TABLE task (
         number INTEGER PRIMARY KEY,  -- the order in which they came
         sender TEXT NOT NULL, id TEXT NOT NULL,
@@ -34,10 +31,8 @@ _SCHEMA = f"""
     );
     CREATE INDEX task_done ON task (done_at) WHERE done_at IS NOT NULL;
     CREATE TABLE offer (only INTEGER PRIMARY KEY CHECK (only = 1), message BLOB NOT NULL);
-    PRAGMA application_id = {_APPLICATION};
-    PRAGMA user_version = {_VERSION};
-    COMMIT;
 """
+_FORM = Form("spool", 0x666F6773, 1, _SCHEMA)  # "fogs" in the file's header says that it is ours
 _PUT = """
     INSERT INTO task (sender, id, message, received_at, deadline_ms, result, done_at)
     VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -94,7 +89,7 @@ class Spool:
         self._most_bytes = most_bytes
         self._keep = keep
         self._lock = threading.RLock()
-        self._db = _open(path)
+        self._db = open_database(path, _FORM)
         size = "LENGTH(message) + IFNULL(LENGTH(result), 0)"
         rows = self._db.execute(f"SELECT sender, id, {size} FROM task")  # noqa: S608  no input in it
         self._sizes: dict[Key, int] = {(sender, id_): size for sender, id_, size in rows}
@@ -206,44 +201,3 @@ class Spool:
         except sqlite3.Error:
             log.exception("the spool %s cannot be written; after a restart tasks may run again", self._path)
             return False
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    if not path.parent.is_dir():
-        raise ConfigError(f"the spool {path}: there is no folder {path.parent}")
-    try:
-        db = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(db)
-        except BaseException:
-            db.close()
-            raise
-    except (sqlite3.Error, ConfigError) as error:
-        if "locked" in str(error):
-            error = ConfigError("another process uses it")
-        raise ConfigError(f"the spool {path} cannot be used: {error}") from error
-    return db
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    [application] = db.execute("PRAGMA application_id").fetchone()
-    [version] = db.execute("PRAGMA user_version").fetchone()
-    [tables] = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    if (application, version, tables) != (0, 0, 0):
-        _check(db, application, version)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA fullfsync = ON")  # on macOS a plain sync leaves it in the drive's own memory
-    if not tables:
-        db.executescript(_SCHEMA)
-
-
-def _check(db: sqlite3.Connection, application: int, version: int) -> None:
-    if application != _APPLICATION:
-        raise ConfigError("it is the database of another program; name a file of its own for the spool")
-    if version != _VERSION:
-        raise ConfigError(f"it has the form {version}, this program knows the form {_VERSION}")
-    [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise ConfigError(f"it is damaged ({verdict}); move it away to begin a new one")

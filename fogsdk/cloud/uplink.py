@@ -100,7 +100,8 @@ class Uplink:
             self._loop.call_soon(self._emit, _away(job.job))
             return
         remote = remote_id(job.sender, job.id)
-        task = Task(remote, job.name, job.bodies[0], job.deadline, job.priority)
+        state = job.bodies[1] if job.kind == "step" else None
+        task = Task(remote, job.name, job.bodies[0], job.deadline, job.priority, state=state)
         if known is None:
             try:
                 self._spool.put(Record(job.sender, job.id, codec.encode([task]), time.time(), job.deadline))
@@ -120,7 +121,7 @@ class Uplink:
             self._driver.tell(Withdraw(remote))
 
     def _may_run_in_the_fog(self, name: str) -> bool:
-        return any(info.name == name and info.fallback == "fog" for info in self._offered)
+        return any(info.name == name and (info.weight != "heavy" or info.fallback == "fog") for info in self._offered)
 
     def _give_back(self) -> None:
         """The cloud is away: what may run in the fog goes back there, the rest waits."""
@@ -144,7 +145,7 @@ class Uplink:
             )
             self._spool.remove(record.sender, record.id)
         elif isinstance(task, Task):
-            again = Task(record.id, task.name, task.body, left, task.priority)
+            again = Task(record.id, task.name, task.body, left, task.priority, state=task.state)
             self._emit(Asked("", record.sender, again))
 
     def _answer_from_spool(self, job: int, result: bytes) -> None:

@@ -108,11 +108,12 @@ def _kind(broker: Broker) -> str:
 
 
 async def _start_daemons(demo: DemoSite, site_url: str, core_url: str) -> None:
-    core = ["--tasks", TASKS, "--brokers", core_url, "--no-mdns", "--workers", "2"]
+    core = ["--tasks", TASKS, "--brokers", core_url, "--no-mdns", "--workers", "2", "--no-keep-journal"]
     await demo.start("core", "fogsdk.cloud.main", "core", *core, "--engine", "dask-local")
     here = ["--site", demo.site, "--mdns-interfaces", LOOPBACK]
     for name in NODES:  # they are told no broker: they find it by mDNS
-        await demo.start(name, "fogsdk.node.main", "--tasks", TASKS, "--workers", "2", *here)
+        journal = str(demo.folder / f"{name}.journal")
+        await demo.start(name, "fogsdk.node.main", "--tasks", TASKS, "--workers", "2", "--journal", journal, *here)
     spool = str(demo.folder / "spool.db")
     uplink = ["--core", core_url, "--spool", spool, "--brokers", site_url]
     await demo.start(BRIDGE, "fogsdk.cloud.main", "bridge", *uplink, *here)

@@ -8,25 +8,34 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, InvalidStateError
+from concurrent.futures import CancelledError, InvalidStateError, wait
+from concurrent.futures import TimeoutError as WaitedTooLong
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
+from fogsdk.device import posted
+from fogsdk.device.calls import build_task, value_of
 from fogsdk.device.driver import Driver, clock
 from fogsdk.device.future import FogFuture, Trace
 from fogsdk.device.mqtt import check_files, tls_context
+from fogsdk.device.posted import Receipt
+from fogsdk.device.session import Session
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, ConnectionFailed, DeadlineExceeded, FogError, TaskFailed, TaskRefused, WireError
-from fogsdk.wire import limits, values
-from fogsdk.wire.messages import Birth, Expired, Failed, Refused, Result, Task
+from fogsdk.wire.messages import Birth, Refused, Result, Task
 from fogsdk.wire.topics import check_id
+
+if TYPE_CHECKING:
+    from fogsdk.device.diskledger import DiskLedger
 
 IN_FLIGHT = 64
 """Tasks that ``map`` keeps going at once."""
 FALLBACK_URL = "mqtt://fog.local"
+LAST_WORDS = 1.0
+"""Seconds that ``close`` waits for the fog to hear which receipts are done with."""
 
 
 def connect(
@@ -40,6 +49,7 @@ def connect(
     cert: str | None = None,
     key: str | None = None,
     timeout: float = 10.0,
+    ledger: str | os.PathLike[str] | None = None,
 ) -> Fog:
     """Connect to a site of the fog and return a :class:`Fog`, best used in a ``with`` block.
 
@@ -48,8 +58,13 @@ def connect(
     ``fog.local``. ``site`` defaults to what the URL says, else "home". ``name`` is this device's id on the wire: by
     default the login's name, else a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS.
 
+    With ``ledger``, a file, tasks that are handed in are on this device's disk until they are settled, and survive the
+    end of the program: the next one that connects with this file finds them in ``recovered``. It then makes no
+    difference whether a broker can be reached now or only in some hours, so that this returns at once. Deadlines are
+    held to by the clock on the wall. The device has the name that the file has, unless it is given one.
+
     Raises ConnectionFailed when no broker has accepted the login within ``timeout`` seconds, and ConfigError for a
-    URL, name or file that cannot be right.
+    URL, name or file that cannot be right, and for a ledger that another program has open.
     """
     brokers = _brokers(url, site)
     chosen_site = site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
@@ -57,9 +72,10 @@ def connect(
     login = next((broker.username for broker in brokers if broker.username), username)
     if any(broker.tls for broker in brokers):
         tls_context(credentials)  # files that cannot be read are told here, not on the SDK's thread
-    fog = Fog(brokers, chosen_site, name or login or f"device-{secrets.token_hex(6)}", credentials)
+    fog = Fog(brokers, chosen_site, name or login, credentials, ledger)
     try:
-        fog.wait_connected(timeout)
+        if ledger is None:
+            fog.wait_connected(timeout)
     except BaseException:
         fog.close()
         raise
@@ -89,20 +105,37 @@ class Fog:
     """A connection to one site. Safe to use from several threads.
 
     It reconnects by itself, to the next of its brokers that answers, and what was submitted survives that.
+    ``recovered`` are the futures of what an earlier program left in the ledger, in the order in which it was submitted.
     """
 
-    def __init__(self, brokers: Sequence[BrokerUrl], site: str, name: str, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        brokers: Sequence[BrokerUrl],
+        site: str,
+        name: str | None,
+        credentials: Credentials,
+        ledger: str | os.PathLike[str] | None = None,
+    ) -> None:
         try:
-            self.site, self.name = check_id(site, "site"), check_id(name, "name")
+            self.site = check_id(site, "site")
+            self.name = check_id(name or f"device-{secrets.token_hex(6)}", "name")
         except WireError as error:
             raise ConfigError(str(error)) from None
         check_files(credentials)
+        self._disk: DiskLedger | None = None
         self._futures: dict[str, tuple[FogFuture, int]] = {}
         self._prefix = secrets.token_hex(4)
+        if ledger is not None:
+            from fogsdk.device.diskledger import DiskLedger  # most devices have none, and need no SQLite
+
+            self._disk = DiskLedger(ledger, site, name)
+            self.name, self._prefix = self._disk.name, self._disk.prefix
         self._numbers = itertools.count(1)
         self._brokers = list(brokers)
         self._closed = False
-        self._driver = Driver(Client(site, name), brokers, credentials, self._settle, self._advance)
+        self._forgetting: dict[str, FogFuture] = {}
+        self._driver = Driver(Client(site, self.name), brokers, credentials, self._settle, self._advance)
+        self.recovered = [self._keep(task) for task in (self._disk.take_left() if self._disk else ())]
         self._driver.start()
 
     def wait_connected(self, timeout: float) -> None:
@@ -124,23 +157,19 @@ class Fog:
         deadline: float | None = None,
         priority: int = 0,
         weight: str | None = None,
+        node: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Run a task, wait for it, and return its result.
 
         ``deadline`` is in seconds from now; tasks of higher ``priority`` (-100 to 100) leave a queue first; ``weight``
-        overrides what the task declares (light, middle, heavy). All other arguments go to the task.
+        overrides what the task declares (light, middle, heavy). With ``node`` the task goes to that node and no other,
+        and waits for it while it is away. All other arguments go to the task.
 
         Raises TaskFailed when the task raised, TaskRefused when no node would run it, DeadlineExceeded.
         """
-        if self._driver.on_this_thread():
-            raise FogError("run() would wait for itself in a callback of the SDK: use submit() there")
-        future = self.submit(task, *args, deadline=deadline, priority=priority, weight=weight, **kwargs)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        message = build_task(self._next_id(), task, args, kwargs, deadline, priority, weight)
+        return self.complete(message, node=node).result()
 
     def submit(
         self,
@@ -150,20 +179,49 @@ class Fog:
         deadline: float | None = None,
         priority: int = 0,
         weight: str | None = None,
+        node: str | None = None,
         **kwargs: Any,
     ) -> FogFuture:
         """Hand in a task and return its future at once. Arguments as for :meth:`run`.
 
         Raises TaskRefused (too-large, bad-arguments) for arguments that cannot be sent.
         """
+        return self.hand_in(build_task(self._next_id(), task, args, kwargs, deadline, priority, weight), node)
+
+    def hand_in(self, message: Task, node: str | None = None) -> FogFuture:
+        """Hand in a task as it is on the wire; what it is made with is for whoever makes it. What is for one ``node``
+        alone is not kept on this device's disk."""
         if self._closed:
             raise FogError("this Fog is closed; connect() again")
-        message = self._message(task, args, kwargs, deadline, priority, weight)
-        future = FogFuture(message.id, task, self._withdraw)
-        self._futures[message.id] = (future, clock())
-        self._driver.tell(Submit(message))
+        if self._disk is not None and node is None:
+            self._disk.put(message)
+        future = self._keep(message, node)
         if self._closed:  # in the meantime, and perhaps after close() had looked for what is open
             future.cancel()
+        return future
+
+    def _keep(self, message: Task, node: str | None = None) -> FogFuture:
+        future = FogFuture(message.id, message.name, self._withdraw)
+        self._futures[message.id] = (future, clock())
+        self._driver.tell(Submit(message, node or ""))
+        return future
+
+    def complete(self, message: Task, timeout: float | None = None, node: str | None = None) -> FogFuture:
+        """Hand in a task as it is on the wire, wait until it is settled, and return its future.
+
+        It is cancelled when the waiting is interrupted, and when it lasts ``timeout`` seconds, with DeadlineExceeded.
+        """
+        if self._driver.on_this_thread():
+            raise FogError("this would wait for itself in a callback of the SDK: use submit() there")
+        future = self.hand_in(message, node)
+        try:
+            future.exception(timeout)
+        except WaitedTooLong:
+            future.cancel()
+            raise DeadlineExceeded(f"no answer to {message.name} within {timeout:g} s") from None
+        except BaseException:
+            future.cancel()
+            raise
         return future
 
     def map(self, task: str, /, *iterables: Iterable[Any], in_flight: int = IN_FLIGHT, **options: Any) -> Iterator[Any]:
@@ -188,38 +246,82 @@ class Fog:
             for future in pending:
                 future.cancel()
 
-    def _message(
+    def _next_id(self) -> str:
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+    # ------------------------------------------------------------ what the fog keeps
+
+    def post(
         self,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        deadline: float | None,
-        priority: int,
-        weight: str | None,
-    ) -> Task:
-        if not name or len(name) > limits.NAME_LENGTH:
-            raise TaskRefused("unknown-task", f"a task's name has 1 to {limits.NAME_LENGTH} characters")
-        if deadline is not None and not 0 <= deadline * 1000 <= limits.DURATION:
-            raise ValueError(f"deadline is a number of seconds from now, not {deadline!r}")
-        if weight not in (None, "light", "middle", "heavy", "auto"):
-            raise ValueError(f"weight is light, middle, heavy or auto, not {weight!r}")
-        if type(priority) is not int or not -100 <= priority <= 100:
-            raise ValueError(f"priority is an integer from -100 to 100, not {priority!r}")
+        task: str,
+        /,
+        *args: Any,
+        keep: float | str = "1h",
+        copies: int | None = None,
+        deadline: float | None = None,
+        priority: int = 0,
+        weight: str | None = None,
+        timeout: float | None = 30.0,
+        **kwargs: Any,
+    ) -> Receipt:
+        """Leave a task with the fog, and return its receipt once it is on the disks of two nodes: it runs whatever
+        becomes of this program, and its outcome is kept until somebody fetches it, or ``keep`` runs out.
+
+        ``keep`` is in seconds, or text like "90s", "15m", "1h", "7d". Where only one node can keep it, the receipt says
+        ``copies=1``; with ``copies=2`` it is refused there (too-few-nodes). ``timeout`` (seconds) bounds the waiting
+        for the receipt, ``deadline`` (seconds) the task itself. All else is as for :meth:`run`.
+
+        Raises TaskRefused when no node would keep it, and DeadlineExceeded: whether it was kept is then not known.
+        """
+        options = {"deadline": deadline, "priority": priority, "weight": weight}
+        message = posted.build_post(task, args, kwargs, keep, copies, **options)
+        return posted.read_receipt(self.complete(message, timeout).result(), message.keep or 0)
+
+    def fetch(self, receipt: Receipt | str, timeout: float | None = None, *, forget: bool = True) -> Any:
+        """Wait for the outcome of a posted task, and return its result. Any device of the site may, with the receipt.
+
+        The fog then forgets it, unless ``forget`` is False. ``timeout`` is in seconds; without it there is no limit.
+
+        Raises TaskFailed, TaskRefused and DeadlineExceeded as :meth:`run` would have; TaskRefused (unknown-receipt)
+        where nothing is kept under this receipt (any more); DeadlineExceeded, too, when ``timeout`` is over.
+        """
+        id = posted.check_receipt(receipt)
         try:
-            body = values.encode([list(args), kwargs])
-        except WireError as error:
-            raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
-        if len(body) > limits.BODY_SIZE:
-            raise TaskRefused(
-                "too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {limits.BODY_SIZE}"
-            )
-        left = None if deadline is None else int(deadline * 1000)
-        return Task(f"{self._prefix}-{next(self._numbers):x}", name, body, left, priority, weight)
+            result = self.run("fog.fetch", id, deadline=timeout)
+        except TaskFailed:
+            if forget:
+                self.forget(id)
+            raise
+        except TaskRefused as error:
+            if error.reason != "unknown-receipt":
+                raise
+            why = "its outcome was fetched before, its keep ran out, or it was posted to another site"
+            raise TaskRefused(error.reason, f"nothing is kept for receipt {id}: {why}") from error
+        if forget:
+            self.forget(id)
+        return result
+
+    def forget(self, receipt: Receipt | str) -> None:
+        """Have the fog forget a posted task, run or not. Returns at once; what it takes is done in the background."""
+        id = posted.check_receipt(receipt)
+        future = self._forgetting[id] = self.submit("fog.forget", id)
+        future.add_done_callback(lambda _: self._forgetting.pop(id, None))
+
+    def session(self, name: str) -> Session:
+        """The session of this name, for any device of the site: a state that the fog keeps, and numbered steps on it.
+
+        Nothing is sent until the first :meth:`Session.run`.
+        """
+        return Session(self, name)
 
     # ------------------------------------------------------------ what comes back
 
     def _withdraw(self, id: str) -> None:
         self._futures.pop(id, None)
+        if self._disk is not None and self._disk.holds(id):
+            if self._closed:
+                return  # it goes on, for the next program that opens the ledger
+            self._disk.remove(id)
         self._driver.tell(Withdraw(id))
 
     def _advance(self, advanced: Advanced) -> None:
@@ -234,13 +336,16 @@ class Fog:
         outcome = settled.outcome
         hops = () if isinstance(outcome, Refused) else outcome.hops
         future.trace = Trace(hops, float(clock() - submitted))
+        future.tag = outcome.tag if isinstance(outcome, Result) else ""
         try:
-            value = _value(outcome)
+            value = value_of(outcome)
         except FogError as error:
             _resolve(future, None, error)
         else:
             future.progress = 1.0
             _resolve(future, value, None)
+        if self._disk is not None:
+            self._disk.remove(settled.id)
 
     # ------------------------------------------------------------ the site
 
@@ -249,13 +354,17 @@ class Fog:
         return self._driver.nodes()
 
     def close(self) -> None:
-        """Disconnect. What is not settled yet is cancelled."""
+        """Disconnect. What is not settled yet is cancelled; in a ledger it stays, and is found by the next program."""
         if self._closed:
             return
+        if self._driver.up.is_set() and not self._driver.on_this_thread():
+            wait(list(self._forgetting.values()), LAST_WORDS)
         self._closed = True
         for future, _ in list(self._futures.values()):
             future.cancel()
         self._driver.close()
+        if self._disk is not None:
+            self._disk.close()
 
     def __enter__(self) -> Fog:
         return self
@@ -268,19 +377,6 @@ class Fog:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "connected" if self._driver.up.is_set() else "reconnecting"
         return f"<Fog site={self.site!r} name={self.name!r} on {socket.gethostname()}: {state}>"
-
-
-def _value(outcome: Result | Failed | Refused | Expired) -> Any:
-    match outcome:
-        case Result():
-            return values.decode(outcome.body)
-        case Failed():
-            raise TaskFailed(outcome.error, outcome.message, outcome.traceback)
-        case Refused():
-            retry = None if outcome.retry_after is None else outcome.retry_after / 1000
-            raise TaskRefused(outcome.reason, outcome.message, retry)
-        case Expired():
-            raise DeadlineExceeded(outcome.message)
 
 
 def _resolve(future: FogFuture, value: Any, error: BaseException | None) -> None:

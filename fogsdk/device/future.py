@@ -56,7 +56,8 @@ def _line(hop: Hop) -> str:
 class FogFuture(Future[Any]):
     """The result to come of one task.
 
-    ``id`` is the task's id, ``progress`` how far it is (0.0 to 1.0), ``trace`` its :class:`Trace` once it is settled.
+    ``id`` is the task's id, ``progress`` how far it is (0.0 to 1.0), ``trace`` its :class:`Trace` once it is settled;
+    ``tag`` is that of the state that a session's step led to.
     """
 
     def __init__(self, id: str, name: str, withdraw: Callable[[str], None]) -> None:
@@ -65,6 +66,7 @@ class FogFuture(Future[Any]):
         self.name = name
         self.progress = 0.0
         self.trace: Trace | None = None
+        self.tag = ""
         self._withdraw = withdraw
         self._watchers: list[Callable[[float], None]] = []
 

@@ -1,7 +1,7 @@
 """One MQTT connection: paho-mqtt set up as the protocol wants it, and driven from outside.
 
-The owner of the connection's thread or event loop waits for the socket and calls ``readable``, ``writable`` and, once
-a second, ``housekeep``. Nothing here starts a thread, so the SDK and the daemon share it.
+The owner of the connection's thread or event loop waits for the socket and calls ``readable``, ``writable``, once a
+second ``housekeep``, and ``watch`` as often as that says. Nothing here starts a thread: SDK and daemon share it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import select
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from fogsdk.device.pulse import MOST_PATIENCE, Pulse
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import ConfigError, ConnectionFailed
 
@@ -31,6 +33,13 @@ SEND_BUFFER = 128 * 1024
 
 LAST_WORDS = 1.0
 """Seconds that closing a connection may take."""
+
+UPLOAD = 4096
+"""Bytes on their way out beyond which the way may be slow, rather than the broker dead, while they become fewer."""
+
+NOBODYS_TOPIC = "fog/nobody"
+"""Never subscribed to. A broker must answer the end of such a subscription all the same (MQTT-3.10.4-5), whatever its
+access list says: a ping that may be sent at any time. (MQTT's own ping is sent by paho, when paho sees fit.)"""
 
 Will = tuple[str, bytes]
 
@@ -58,9 +67,15 @@ class MqttConnection:
         self.broker = broker
         self._on_message = on_message
         self._on_down = on_down
+        self._on_close = on_close
         self._answered = self._down = False
         self._moved = 0.0
         self._keepalive = keepalive
+        self._opened = time.monotonic()
+        self._pulse = Pulse(self._opened)
+        self._watched = False
+        self._unsent: int | None = 0
+        self._took_more = False
         self._has_certificate = credentials.cert is not None
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311
@@ -90,6 +105,7 @@ class MqttConnection:
             self._client.connect(self.broker.host, self.broker.port, keepalive=self._keepalive)
         except (OSError, ValueError) as error:
             raise ConnectionFailed(f"{self.broker}: {describe(error)}") from error
+        self._opened = time.monotonic()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
@@ -103,8 +119,39 @@ class MqttConnection:
         """Whether there is something to write."""
         return self._client.want_write()
 
+    @property
+    def silent(self) -> bool:
+        """Whether the broker was asked for a sign of life and gave none: most likely it, or the way there, is dead."""
+        return self._pulse.silent
+
+    def watch(self, watched: bool = True) -> float:
+        """Find out whether the broker is still there. Returns the seconds until this is to be called again.
+
+        To be called after what was there to read has been read. While not ``watched`` nobody waits for the broker, and
+        it is left in peace.
+        """
+        now = time.monotonic()
+        if not (watched and self._answered):
+            self._watched = False
+            return MOST_PATIENCE
+        if not self._watched or now >= self._pulse.due():
+            excused = not self._watched or self._uploading()
+            self._watched = True
+            if self._pulse.count(now, excused):
+                self._client.unsubscribe(NOBODYS_TOPIC)
+        return max(0.0, self._pulse.due() - now)
+
+    def _uploading(self) -> bool:
+        """Whether much is on its way out, and gets on: that grows which is to be sent says nothing."""
+        before, self._unsent = self._unsent, unsent(self.socket)
+        took_more, self._took_more = self._took_more, False
+        if before is None or self._unsent is None:
+            return True  # nobody can tell
+        return before > UPLOAD and (self._unsent < before or took_more)
+
     def readable(self) -> None:
         """The socket has something to read."""
+        self._pulse.heard(time.monotonic())
         self._check(self._client.loop_read())
         sock = self.socket
         while sock is not None and hasattr(sock, "pending") and sock.pending():
@@ -117,7 +164,7 @@ class MqttConnection:
 
     def writable(self) -> None:
         """The socket can take more."""
-        self._moved = time.monotonic()
+        self._moved, self._took_more = time.monotonic(), True
         self.flush()
 
     def housekeep(self) -> None:
@@ -137,6 +184,7 @@ class MqttConnection:
         if reason.is_failure:
             self._end(str(reason))
         else:
+            self._pulse.answered_within(time.monotonic() - self._opened)
             on_up()
 
     def _why_closed(self, reason: ReasonCode) -> str:
@@ -175,15 +223,35 @@ class MqttConnection:
         self._client.unsubscribe(topic)
 
     def close(self) -> None:
-        """Write what is queued, say goodbye to the broker, so that no will is sent, and close the socket."""
+        """Write what is queued, say goodbye to the broker, so that no will is sent, and close the socket.
+
+        A broker that is silent is not waited for.
+        """
         self._down = True
         self._client.disconnect()
-        until = time.monotonic() + LAST_WORDS
-        while self.socket is not None and time.monotonic() < until:
-            select.select([], [self.socket], [], LAST_WORDS)
-            self._client.loop_write()  # closes the socket once the goodbye is out
-        if self.socket is not None:
-            self.socket.close()
+        self._client.loop_write()  # closes the socket once the goodbye is out
+        until = time.monotonic() + (0.0 if self.silent else LAST_WORDS)
+        while self.socket is not None and (left := until - time.monotonic()) > 0:
+            select.select([], [self.socket], [], left)
+            self._client.loop_write()
+        if (sock := self.socket) is not None:
+            self._client.on_socket_close = None
+            self._on_close()
+            sock.close()
+
+
+def unsent(sock: Any) -> int | None:
+    """Bytes that the kernel has for the other end and that did not get there yet; None where it does not tell."""
+    if sock is None:
+        return None
+    if sys.platform == "linux":
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    if sys.platform in ("darwin", "ios"):
+        return int(sock.getsockopt(socket.SOL_SOCKET, 0x1024))  # SO_NWRITE
+    return None
 
 
 class _TlsSocket(ssl.SSLSocket):

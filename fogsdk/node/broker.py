@@ -135,6 +135,8 @@ class Broker:
         self._reader: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
+        self._allowed = asyncio.Event()
+        self._allowed.set()
 
     @property
     def host(self) -> str:
@@ -181,6 +183,14 @@ class Broker:
         """Wait until it accepts connections: at once, except while it is being started again."""
         await self._up.wait()
 
+    def keep_down(self) -> None:
+        """Do not start it again when it dies, until :meth:`let_up`."""
+        self._allowed.clear()
+
+    def let_up(self) -> None:
+        """Start it again when it dies, as ever."""
+        self._allowed.set()
+
     async def _keep(self, process: asyncio.subprocess.Process) -> None:
         """Start it again whenever it dies."""
         pause = _PAUSE
@@ -196,6 +206,7 @@ class Broker:
                 pause = _PAUSE
             while not self._up.is_set():
                 await asyncio.sleep(pause)
+                await self._allowed.wait()
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 try:
                     process = await self._launch(self._listener)

@@ -41,6 +41,8 @@ _BROKER = "broker"
 _LOGIN = "login and encryption"
 _FINDING = "finding each other"
 _RUNNING = "running"
+_KEEPING = "keeping for others"
+_TRYING = "trying it out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +156,9 @@ class NodeSettings(SiteSettings):
         "predictive", "how the place where a task runs is chosen", group=_WORK
     )
     role: Id = setting("fog", "its role in the site", group=_NODE)
+    journal: Path | None = setting(
+        None, "file that keeps posted tasks and sessions; by default among this user's state", group=_KEEPING
+    )
+    keep_journal: bool = setting(True, "keep posted tasks and sessions for the site", group=_KEEPING)
+    record: Path | None = setting(None, "write down all that happens, for `fog sim --replay`", group=_TRYING)
+    allow_chaos: bool = setting(False, "let `fog chaos` disturb this node on purpose", group=_TRYING)

@@ -19,9 +19,11 @@ from fogsdk.device.mqtt import check_files
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConnectionFailed
 from fogsdk.node.broker import Broker
+from fogsdk.node.chaos import Agent
 from fogsdk.node.config import NodeSettings, SiteSettings
 from fogsdk.node.discovery import Discovery
 from fogsdk.node.executor import Executor
+from fogsdk.node.journal import Journal
 from fogsdk.node.runtime import Runtime
 from fogsdk.tasks import TaskSpec
 from fogsdk.wire.messages import TaskInfo
@@ -50,9 +52,11 @@ def offer(specs: dict[str, TaskSpec]) -> dict[str, TaskInfo]:
     }
 
 
-def node_identity(settings: NodeSettings, tasks: dict[str, TaskInfo], workers: int, express: int = 0) -> Identity:
+def node_identity(
+    settings: NodeSettings, tasks: dict[str, TaskInfo], workers: int, express: int = 0, *, keeps: bool = False
+) -> Identity:
     """What a node with an executor of its own is, from its settings; together ``workers`` and ``express`` are how many
-    jobs that runs at once."""
+    jobs that runs at once. One that ``keeps`` has a journal."""
     return Identity(
         settings.node,
         settings.site,
@@ -65,6 +69,8 @@ def node_identity(settings: NodeSettings, tasks: dict[str, TaskInfo], workers: i
         queue_limit=settings.queue_limit,
         task_timeout=int(settings.task_timeout * 1000),
         policy=settings.policy,
+        keeps=keeps,
+        chaos=settings.allow_chaos,
     )
 
 
@@ -87,10 +93,19 @@ class Daemon:
     """One node from start to end. Make it and use it on one event loop."""
 
     def __init__(
-        self, settings: SiteSettings, identity: Identity, executor: Executor, measure: Callable[[], Measured] = measure
+        self,
+        settings: SiteSettings,
+        identity: Identity,
+        executor: Executor,
+        measure: Callable[[], Measured] = measure,
+        *,
+        journal: Journal | None = None,
     ) -> None:
         self.settings = settings
-        self.runtime = Runtime(identity, executor, credentials(settings), measure)
+        self._chaos = Agent(executor, lambda: self._broker)
+        self.runtime = Runtime(
+            identity, executor, credentials(settings), measure, journal=journal, disturb=self._chaos.obey
+        )
         self._broker: Broker | None = None
         self._found = asyncio.Event()
         self._ending = asyncio.Event()
@@ -111,7 +126,10 @@ class Daemon:
         """Run until a signal says to end, then drain and leave."""
         with self._handle_signals():
             async with self._started():
-                await self._ending.wait()
+                try:
+                    await self._ending.wait()
+                finally:
+                    await self._chaos.undo()
                 if self._signals < 2:
                     log.info("leaving: what runs has %g s to finish", self.settings.drain_timeout)
                     await self._drain()

@@ -1,4 +1,8 @@
-"""A node's connection to one broker, kept up on the event loop for as long as the node wants it."""
+"""A node's connection to one broker, kept up on the event loop for as long as the node wants it.
+
+A link counts as down while its broker is silent, so that others are used and no node is blamed for the broker. The
+connection itself is kept: a broker that was frozen, or a way that was interrupted, goes on with it.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,7 @@ class Link:
     ) -> None:
         self.name = str(broker)
         self.up = False
+        self._accepted = False
         self._broker = broker
         self._credentials = credentials
         self._client_id = client_id
@@ -165,23 +170,40 @@ class Link:
 
     async def _serve(self, connection: MqttConnection) -> bool:
         login_by = asyncio.get_running_loop().time() + LOGIN_TIMEOUT
+        self._accepted = False
         while not self._ended.is_set():
             try:
-                await asyncio.wait_for(self._ended.wait(), HOUSEKEEPING)
+                await asyncio.wait_for(self._ended.wait(), min(HOUSEKEEPING, connection.watch()))
             except asyncio.TimeoutError:
                 connection.housekeep()
+                self._review(connection)
                 self.flush()
-            if not self.up and asyncio.get_running_loop().time() > login_by:
+            if not self._accepted and asyncio.get_running_loop().time() > login_by:
                 self._end("the broker did not answer the login")
-        was_up, self.up = self.up, False
-        if was_up:
-            self._on_down()
-        return was_up
+        self._go_down()
+        return self._accepted
 
     def _login_accepted(self) -> None:
         log.info("connected to %s", self.name)
+        self._accepted = True
+        self._go_up()
+
+    def _review(self, connection: MqttConnection) -> None:
+        if self.up and connection.silent:
+            log.warning("%s is silent", self.name)
+            self._go_down()
+        elif self._accepted and not self.up and not connection.silent:
+            log.info("%s is there again", self.name)
+            self._go_up()
+
+    def _go_up(self) -> None:
         self.up = True
         self._on_up()
+
+    def _go_down(self) -> None:
+        was_up, self.up = self.up, False
+        if was_up:
+            self._on_down()
 
     def _end(self, reason: str) -> None:
         self._reason = reason

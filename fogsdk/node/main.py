@@ -13,6 +13,7 @@ from fogsdk import tasks
 from fogsdk.errors import FogError
 from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.daemon import Daemon, node_identity, offer
+from fogsdk.node.journal import open_journal
 from fogsdk.node.pool import Pool
 
 EXPRESS = 1
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(settings: NodeSettings) -> None:
     specs = tasks.load(settings.tasks)
     pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit)
-    await Daemon(settings, node_identity(settings, offer(specs), settings.workers, EXPRESS), pool).serve()
+    journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
+    identity = node_identity(settings, offer(specs), settings.workers, EXPRESS, keeps=journal is not None)
+    await Daemon(settings, identity, pool, journal=journal).serve()
 
 
 def start_log(level: str) -> None:

@@ -21,6 +21,7 @@ import asyncio
 import itertools
 import logging
 import os
+import signal
 import socket
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -52,7 +53,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """What the pool knows of a worker process. ``pid`` is 0 until it is ready, ``begun`` None till a job."""
+    """What the pool knows of a worker process. ``pid`` is 0 until it is ready, ``begun`` None till a job.
+    ``induced``: it was killed on purpose, to see what the fog makes of it.
+    """
 
     number: int
     born: float
@@ -61,6 +64,7 @@ class _Worker:
     job: Start | None = None
     begun: float | None = None
     limits: Limits | None = None
+    induced: bool = False
 
 
 class Pool:
@@ -104,6 +108,16 @@ class Pool:
         """Kill a running job, forget a waiting one. Nothing more is emitted for it."""
         if self._waiting.pop(job, None) is None and (worker := self._running.get(job)) is not None:
             self._kill(worker)
+
+    def workers(self) -> list[int]:
+        """The numbers of the workers, those at work first."""
+        return sorted(self._workers, key=lambda number: self._workers[number].job is None)
+
+    def disturb(self, numbers: Sequence[int], what: signal.Signals) -> None:
+        """Kill, stop or continue workers on purpose; those that are gone need nothing."""
+        for worker in [self._workers[number] for number in numbers if number in self._workers]:
+            worker.induced = worker.induced or what == signal.SIGKILL
+            self._forkserver.signal(worker.number, what)
 
     async def close(self) -> None:
         """Stop everything; no process is left."""
@@ -189,7 +203,7 @@ class Pool:
         job = self._take_job(worker)
         if job is not None:
             log.info("a worker %s while it ran %s", how, job.name)
-            self._emit(JobLost(job.job, f"the worker {how}"))
+            self._emit(JobLost(job.job, f"the worker {how}", worker.induced))
 
     def _replace(self, bad_start: str | None = None) -> None:
         """Bring the workers back to their number: at once, or after a delay when they do not start well."""

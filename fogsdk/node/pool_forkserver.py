@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from fogsdk.errors import ConfigError
 from fogsdk.node.pool_link import Link
-from fogsdk.node.worker_forkserver import COMMAND, FORK, KILL, command_line, how_it_ended
+from fogsdk.node.worker_forkserver import COMMAND, FORK, command_line, how_it_ended
 
 _PATIENCE = 5.0  # seconds for the fork server to end on its own
 _STDERR = 2
@@ -59,8 +60,12 @@ class ForkServer:
 
     def kill(self, number: int) -> None:
         """Have a worker killed, with every process that it started; ``on_died`` follows."""
+        self.signal(number, signal.SIGKILL)
+
+    def signal(self, number: int, what: signal.Signals) -> None:
+        """Have a worker sent a signal, with every process that it started."""
         try:
-            self._control.send(COMMAND.pack(KILL, number))
+            self._control.send(COMMAND.pack(bytes([what]), number))
         except BlockingIOError:  # it has not read for long: one that hangs is as good as none
             self._kill()
         except OSError:  # it is gone, and ``on_gone`` is on its way

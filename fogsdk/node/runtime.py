@@ -9,9 +9,34 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
-from fogsdk.core.commands import Command, Leave, Note, Reconnect, Send, Start, Stop, Subscribe, Unsubscribe
-from fogsdk.core.events import Asked, Drain, Event, LinkDown, LinkUp, Measured, NodeHeard, Replied, Tick
+from fogsdk.core.commands import (
+    Command,
+    Disturb,
+    Leave,
+    Note,
+    Reconnect,
+    Send,
+    Start,
+    Stop,
+    Subscribe,
+    Unsubscribe,
+    Write,
+)
+from fogsdk.core.events import (
+    Asked,
+    Drain,
+    Event,
+    LinkDown,
+    LinkUp,
+    Measured,
+    NodeHeard,
+    Recovered,
+    ReplicaHeard,
+    Replied,
+    Tick,
+)
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
 from fogsdk.core.outbox import Outbox
@@ -19,9 +44,29 @@ from fogsdk.device.notes import NoteLog
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
 from fogsdk.node.executor import Executor
+from fogsdk.node.journal import Journal
 from fogsdk.node.link import Link
 from fogsdk.wire import codec, topics
-from fogsdk.wire.messages import Ask, Beat, Birth, Cancel, Gone, Malformed, Message, Task
+from fogsdk.wire.messages import (
+    Accepted,
+    Ask,
+    Beat,
+    Birth,
+    Cancel,
+    Cancelled,
+    Expired,
+    Failed,
+    Gone,
+    Kept,
+    Malformed,
+    Message,
+    Progress,
+    Refused,
+    Replica,
+    Result,
+    Seek,
+    Task,
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +76,13 @@ MEASURE_EVERY = 1.0
 AFTER_A_BUG = 100
 """Milliseconds for which the timer rests when the core raised, so that what raises each time does not take the CPU."""
 
+REPLIES = (Accepted, Progress, Result, Failed, Refused, Expired, Cancelled, Kept)
+
 Measure = Callable[[], Measured]
+Carry = Callable[[str, bytes, Callable[[], None]], None]
+"""Called for each message, out or in, with its topic, its payload, and what delivers it."""
+Disturber = Callable[["Runtime", Disturb], None]
+"""Does to a node what a Disturb says, and tells it ``Disturbed``, now or later."""
 
 
 def clock() -> int:
@@ -40,17 +91,30 @@ def clock() -> int:
 
 
 class Runtime:
-    """A running node. Make it and use it on one event loop."""
+    """A running node. Make it and use it on one event loop.
+
+    One whose ``identity`` keeps has a ``journal``; for one with chaos, ``disturb`` is who carries that out.
+    """
 
     def __init__(
-        self, identity: Identity, executor: Executor, credentials: Credentials, measure: Measure | None = None
+        self,
+        identity: Identity,
+        executor: Executor,
+        credentials: Credentials,
+        measure: Measure | None = None,
+        *,
+        journal: Journal | None = None,
+        disturb: Disturber | None = None,
     ) -> None:
         self.identity = identity
         self.node = Node(identity)
         self.left = asyncio.Event()
+        self.carry: Carry = _carry
         self._executor = executor
         self._credentials = credentials
         self._measure = measure
+        self._journal = journal
+        self._disturb = disturb
         self._links: dict[str, Link] = {}
         self._subscriptions: dict[str, None] = {}
         self._outbox = Outbox()
@@ -65,6 +129,8 @@ class Runtime:
         """Get the executor ready and begin. Brokers are added with :meth:`add_broker`."""
         await self._executor.open(self.tell)
         self._do(self.node.start())
+        if self._journal is not None:
+            self.tell(Recovered(self._journal.open(self.tell)))
         self._take_measure()
 
     async def close(self) -> None:
@@ -75,6 +141,8 @@ class Runtime:
                 handle.cancel()
         await asyncio.gather(*(link.close() for link in self._links.values()))
         await self._executor.close()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
 
     async def drain(self, patience: float) -> None:
         """Take nothing new, and wait, ``patience`` seconds at the most, for what runs."""
@@ -105,7 +173,7 @@ class Runtime:
             will=self._will,
             on_up=lambda: self._link_up(name),
             on_down=lambda: self.tell(LinkDown(name)),
-            on_message=lambda topic, payload: self._message(name, topic, payload),
+            on_message=lambda topic, payload: self.carry(topic, payload, partial(self._message, name, topic, payload)),
         )
         link.open()
 
@@ -194,6 +262,12 @@ class Runtime:
                     self._executor.start(command)
                 case Stop():
                     self._executor.stop(command.job)
+                case Write():
+                    assert self._journal is not None, "a node that does not keep writes nothing"
+                    self._journal.write(command)
+                case Disturb():
+                    assert self._disturb is not None, "a node without chaos is not disturbed"
+                    self._disturb(self, command)
                 case Subscribe():
                     self._subscriptions[command.topic] = None
                     for link in self._links.values():
@@ -218,9 +292,19 @@ class Runtime:
         for packet in self._outbox.pack():
             link = self._links.get(packet.link)
             if link is not None:
-                link.publish(packet.topic, packet.payload, packet.retain)
+                deliver = partial(link.publish, packet.topic, packet.payload, packet.retain)
+                self.carry(packet.topic, packet.payload, deliver)
+        self.flush_links()
+
+    def flush_links(self) -> None:
+        """Write what is queued on the links."""
         for link in self._links.values():
             link.flush()
+
+
+def _carry(_topic: str, _payload: bytes, deliver: Callable[[], None]) -> None:
+    """The ordinary way of a message: at once."""
+    deliver()
 
 
 def _event(link: str, at: topics.Topic, message: Message | Malformed, as_json: bool) -> Event | None:
@@ -231,6 +315,8 @@ def _event(link: str, at: topics.Topic, message: Message | Malformed, as_json: b
         return NodeHeard(link, at.node, message)
     if at.kind == "beat" and isinstance(message, Beat):
         return NodeHeard(link, at.node, message)
-    if at.kind == "reply" and not isinstance(message, (Task, Cancel, Ask, Malformed, Birth, Gone, Beat)):
+    if at.kind == "replica" and isinstance(message, (Replica, Seek)):
+        return ReplicaHeard(link, at.sender, message)
+    if at.kind == "reply" and isinstance(message, REPLIES):
         return Replied(link, message)
     return None

@@ -5,7 +5,7 @@ the parent of all workers it learns how each one ends, and only it signals them:
 mean another process before its parent has waited for it.
 
 From the daemon, over the socket on standard input, as ``COMMAND`` records:
-    FORK number, with the worker's socket attached (SCM_RIGHTS)  |  KILL number
+    FORK number, with the worker's socket attached (SCM_RIGHTS)  |  a signal for the worker of that number
 To the daemon, as frames:
     ["loaded"] or ["broken", reason]          once, when the task modules are imported or cannot be
     ["died", number, how]                     and what else ran in that worker's process group is killed
@@ -35,7 +35,7 @@ from fogsdk.node import worker
 from fogsdk.node.worker_frames import pack
 
 COMMAND = struct.Struct("!cI")
-FORK, KILL = b"f", b"k"
+FORK = b"f"  # beyond the numbers of all signals
 
 _BOOT = "import sys; sys.path[:] = sys.argv[3:]; from fogsdk.node.worker_forkserver import main; main()"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -152,7 +152,7 @@ class ForkServer:
         if command == FORK:
             self._fork(number, descriptors[0])
         elif number in self._pids:
-            _kill_group(self._pids[number])
+            _signal_group(self._pids[number], signal.Signals(command[0]))
         return True
 
     def _fork(self, number: int, descriptor: int) -> None:
@@ -219,8 +219,12 @@ def _reseed() -> None:
 
 
 def _kill_group(pid: int) -> None:
+    _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, what: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left (macOS: only zombies left)
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, what)
 
 
 def how_it_ended(code: int) -> str:

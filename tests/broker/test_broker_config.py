@@ -92,6 +92,7 @@ def test_a_device_cannot_read_anothers_replies_or_tasks(site: int, wanted: str) 
         phone.publish("fog/v1/home/node/node-1/task/phone", b"secret")
         phone.publish("fog/v1/home/task/phone", b"secret")
         node.publish("fog/v1/home/node/node-1/beat", b"not for devices")
+        node.publish("fog/v1/home/node/node-2/replica/node-1", b"what nodes keep for others")
         node.publish("fog/v1/home/reply/phone", b"secret")
         node.publish("fog/v1/home/reply/tablet", b"its own")
         assert tablet.next()[1] == b"its own"

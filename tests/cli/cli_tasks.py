@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +30,13 @@ def same(value: Any) -> Any:
 @task
 def fail(message: str) -> NoReturn:
     raise LookupError(message)
+
+
+@task
+def crash(_argument: int) -> NoReturn:
+    """Kill the worker."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
 
 
 @task(weight="middle")

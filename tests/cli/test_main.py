@@ -15,9 +15,9 @@ import fogsdk
 from fogsdk.cli.main import EXIT_CODES, build_parser, main
 from tests.cli.site import Site, Terminal, environment, fog
 
-COMMANDS = ("run", "nodes", "tasks", "watch", "load", "doctor", "completion", "demo")
+COMMANDS = ("run", "post", "fetch", "nodes", "tasks", "watch", "load", "chaos", "doctor", "completion", "demo")
 COMMON = ("--url", "--site", "--username", "--password-file", "--ca", "--cert", "--key", "--timeout", "--json")
-CONNECTING = ("run", "nodes", "tasks", "watch", "load", "doctor")
+CONNECTING = ("run", "post", "fetch", "nodes", "tasks", "watch", "load", "chaos", "doctor")
 
 # Python as it is where some packages are not installed.
 WITHOUT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,19 @@ def test_on_a_terminal_it_has_colours_unless_nobody_wants_them(
     assert green in coloured.written
     assert green not in plain.written
     assert "there" in plain.written
+
+
+def test_on_a_terminal_of_80_characters_no_heading_and_no_number_is_folded(
+    site: Site, open_terminal: Callable[..., Terminal]
+) -> None:
+    terminal = open_terminal("nodes", url=site.url, COLUMNS="80", NO_COLOR="1")
+    assert terminal.wait() == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.written)
+    titles, _rule, *rows = [line.rstrip() for line in plain.splitlines() if line.strip()]
+    assert all(len(line) <= 80 for line in (titles, *rows))
+    assert titles.split() == ["node", "role", "state", "cpu", "mem", "busy", "wait", "far", "trust", "p95"]
+    assert [row.split()[0] for row in rows] == ["n1", "n2"]
+    assert all("100 %" in row for row in rows)
 
 
 def test_a_killed_node_is_gone_a_mute_one_silent_and_one_that_ends_draining(

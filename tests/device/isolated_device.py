@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.abc
 import json
 import sys
+import tempfile
 from typing import Any
 
 OWN = {"fogsdk", "paho", "cbor2", "_cbor2"}
@@ -55,6 +56,14 @@ with fogsdk.connect(url, timeout=5) as fog:
         fog.run("fail", "on purpose")
     except fogsdk.TaskFailed as error:
         answer["error"] = [error.type, error.message]
+
+assert "sqlite3" not in sys.modules, "it is for those who want a ledger"
+with tempfile.TemporaryDirectory() as folder:
+    ledger = f"{folder}/tasks.db"
+    with fogsdk.connect("mqtt://127.0.0.1:9", ledger=ledger) as fog:
+        fog.submit("increment", 1)
+    with fogsdk.connect(url, ledger=ledger) as fog:
+        answer["recovered"] = [future.result(10) for future in fog.recovered]
 
 tops = {name.partition(".")[0] for name in sys.modules}
 answer["foreign"] = sorted(tops - sys.stdlib_module_names - OWN - {"__main__"})

@@ -79,5 +79,6 @@ def check(python: str, site: Site, *packages: str) -> None:
         "value": ["grüß", 2**70, [1.5, None]],
         "mapped": list(range(1, 21)),
         "error": ["LookupError", "on purpose"],
+        "recovered": [2],
         "foreign": [],
     }

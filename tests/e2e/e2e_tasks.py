@@ -87,3 +87,31 @@ def add_up(log: str, numbers: list[int], seconds: float) -> int:
     """Add numbers up, in parts, each of which takes a while and is named after its first number."""
     work(log, f"part-{numbers[0]}", seconds)
     return sum(numbers)
+
+
+# ---------------------------------------------------------------- steps of sessions
+
+
+@task
+def count(by: int = 1, *, state: Any) -> tuple[int, int]:
+    """Add to the count that is the session's state, and return it."""
+    total = (state or 0) + by
+    return total, total
+
+
+@task(weight="middle")
+def count_at_gate(log: str, name: str, gate: str, *, state: Any) -> tuple[int, int]:
+    """Count one more, once the file ``gate`` exists."""
+    hold(log, name, gate)
+    return count(state=state)
+
+
+@task
+def grow(size: int, *, state: Any) -> tuple[bytes, int]:
+    """Have a state of so many bytes."""
+    return bytes(size), size
+
+
+@task
+def miscount(*, state: Any) -> NoReturn:
+    raise LookupError(f"no number after {state}")

@@ -49,6 +49,10 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "mdns_interfaces": ("127.0.0.1", '["127.0.0.1"]', ("127.0.0.1",)),
     "log_level": ("debug", '"debug"', "debug"),
     "drain_timeout": ("2m", '"2m"', 120.0),
+    "journal": ("n1.journal", '"n1.journal"', Path("n1.journal")),
+    "keep_journal": ("no", "false", False),
+    "record": ("n1.events", '"n1.events"', Path("n1.events")),
+    "allow_chaos": ("yes", "true", True),
 }
 # What some settings need beside them.
 COMPANIONS = {"password": ("username",), "password_file": ("username",), "cert": ("key",), "key": ("cert",)}

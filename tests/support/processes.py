@@ -103,9 +103,12 @@ class Processes:
         environ: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Program:
-        """Start a program; ``environ`` is added to the environment of the tests."""
+        """Start a program; ``environ`` is added to the environment of the tests. What it keeps stays in the test's own
+        folder."""
         output = self._folder / f"program-{len(self.programs)}.log"
-        program = Program([os.fspath(word) for word in command], output, {**os.environ, **(environ or {})}, cwd)
+        state = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": str(self._folder / "state")}
+        environ = {**os.environ, **state, **(environ or {})}
+        program = Program([os.fspath(word) for word in command], output, environ, cwd)
         self.programs.append(program)
         return program
 

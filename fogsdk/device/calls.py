@@ -1,0 +1,55 @@
+"""What goes out and what comes back: a call of a task as a message, and a message as a value or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fogsdk.errors import DeadlineExceeded, SessionConflict, TaskFailed, TaskRefused, WireError
+from fogsdk.wire import limits, values
+from fogsdk.wire.messages import Expired, Failed, Refused, Result, Task
+
+
+def build_task(
+    id: str,
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    deadline: float | None = None,
+    priority: int = 0,
+    weight: str | None = None,
+) -> Task:
+    """A call as its message; ``deadline`` is in seconds.
+
+    Raises TaskRefused (too-large, bad-arguments, unknown-task) for what cannot be sent, ValueError for wrong options.
+    """
+    if not name or len(name) > limits.NAME_LENGTH:
+        raise TaskRefused("unknown-task", f"a task's name has 1 to {limits.NAME_LENGTH} characters")
+    if deadline is not None and not 0 <= deadline * 1000 <= limits.DURATION:
+        raise ValueError(f"deadline is a number of seconds from now, not {deadline!r}")
+    if weight not in (None, "light", "middle", "heavy", "auto"):
+        raise ValueError(f"weight is light, middle, heavy or auto, not {weight!r}")
+    if type(priority) is not int or not -100 <= priority <= 100:
+        raise ValueError(f"priority is an integer from -100 to 100, not {priority!r}")
+    try:
+        body = values.encode([list(args), dict(kwargs)])
+    except WireError as error:
+        raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
+    if len(body) > limits.BODY_SIZE:
+        raise TaskRefused("too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {limits.BODY_SIZE}")
+    return Task(id, name, body, None if deadline is None else int(deadline * 1000), priority, weight)
+
+
+def value_of(outcome: Result | Failed | Refused | Expired) -> Any:
+    """What a task returned. Raises what became of it otherwise."""
+    match outcome:
+        case Result():
+            return values.decode(outcome.body)
+        case Failed():
+            raise TaskFailed(outcome.error, outcome.message, outcome.traceback)
+        case Refused():
+            retry = None if outcome.retry_after is None else outcome.retry_after / 1000
+            kind = SessionConflict if outcome.reason == "conflict" else TaskRefused
+            raise kind(outcome.reason, outcome.message, retry)
+        case Expired():
+            raise DeadlineExceeded(outcome.message)

@@ -1,0 +1,124 @@
+"""Connecting to the first of several brokers that answers, where some may be off and not even refuse.
+
+As RFC 8305 ("Happy Eyeballs") has it: the next broker is tried as soon as one has failed, or has not answered for a
+moment, and those before it are not given up for that. What blocks (name service, TCP and TLS handshakes) is done in a
+thread for each try, so that whoever dials goes on with what it has to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from fogsdk.device.mqtt import MqttConnection
+from fogsdk.device.url import BrokerUrl
+from fogsdk.errors import ConnectionFailed
+
+log = logging.getLogger(__name__)
+
+STAGGER = 0.3
+"""Seconds that one broker has until the next is tried as well (RFC 8305 says 0.25, and one more round trip here)."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+"""Seconds between two tries of one broker: doubled each time, and shortened by chance so that devices do not come back
+all at once."""
+SETTLED = 1.0
+"""Seconds after which a connection counts as one that lasts."""
+
+
+@dataclass(slots=True)
+class _Try:
+    """What is known of one broker: until when it is left alone, how long after the next failure, and whether it is
+    being tried now."""
+
+    due: float = 0.0
+    pause: float = FIRST_PAUSE
+    busy: bool = False
+
+
+class Dialer:
+    """Opens connections that ``make`` makes to ``brokers``, in order of preference; calls ``wake`` from another thread
+    when ``opened`` has something. Times are in seconds of one clock."""
+
+    def __init__(
+        self,
+        brokers: Iterable[BrokerUrl],
+        make: Callable[[BrokerUrl], MqttConnection],
+        wake: Callable[[], None],
+    ) -> None:
+        self._make = make
+        self._wake = wake
+        self._tries = {broker: _Try() for broker in brokers}
+        self._next = 0.0
+        self._opened: SimpleQueue[tuple[BrokerUrl, MqttConnection | str]] = SimpleQueue()
+        self._closed = False
+
+    def dial(self, now: float, but: BrokerUrl | None) -> float:
+        """Begin the tries that are due, to all brokers ``but`` one. Returns when the next is due."""
+        soonest = now + LONGEST_PAUSE
+        for broker, each in self._tries.items():
+            if each.busy or broker == but:
+                continue
+            due = max(each.due, self._next)
+            if due > now:
+                soonest = min(soonest, due)
+                continue
+            each.busy, self._next = True, now + STAGGER
+            soonest = min(soonest, self._next)
+            threading.Thread(target=self._open, args=(broker,), name="fogsdk-dialer", daemon=True).start()
+        return soonest
+
+    def _open(self, broker: BrokerUrl) -> None:
+        try:
+            connection = self._make(broker)
+            connection.open()
+            self._opened.put((broker, connection))
+        except ConnectionFailed as error:
+            self._opened.put((broker, str(error)))
+        except Exception as error:
+            log.exception("a bug in connecting to %s", broker)
+            self._opened.put((broker, f"{broker}: {type(error).__name__}: {error}"))
+        if self._closed:
+            self._hang_up()
+        self._wake()
+
+    def opened(self) -> Iterator[tuple[BrokerUrl, MqttConnection | str]]:
+        """What came of tries since the last call: for each broker a connection, or why there is none."""
+        while True:
+            try:
+                yield self._opened.get_nowait()
+            except Empty:
+                return
+
+    def failed(self, broker: BrokerUrl, now: float) -> None:
+        """A broker did not answer or did not accept the login: the next one is tried at once, this one later."""
+        each = self._tries[broker]
+        each.busy, each.due = False, now + each.pause * random.uniform(0.5, 1.0)
+        each.pause = min(LONGEST_PAUSE, each.pause * 2)
+        self._next = now
+
+    def done(self, broker: BrokerUrl) -> None:
+        """A try is over and did not fail. The broker becomes the last choice: when it is lost, others come first."""
+        each = self._tries.pop(broker)
+        each.busy = False
+        self._tries[broker] = each
+
+    def lost(self, broker: BrokerUrl, now: float, lasted: float) -> None:
+        """A connection that had been accepted was lost after some seconds. Where that is soon, a pause is due."""
+        if lasted < SETTLED:
+            self.failed(broker, now)
+        else:
+            self._tries[broker] = _Try()
+
+    def close(self) -> None:
+        """Begin nothing more. What is being opened is closed when it is open."""
+        self._closed = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        for _, connection in self.opened():
+            if isinstance(connection, MqttConnection):
+                connection.close()
