@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     if args.arrivals == "poisson":
         seed = random.randrange(2**32) if args.seed is None else args.seed
     with connect(args) as fog:
-        _await_tasks(fog, kinds, args.timeout)
+        await_tasks(fog, {kind.task for kind in kinds}, args.timeout, "--light-task and its like")
         with live_table(_LIVE) as show:
             generator = Generator(fog, kinds, args.enforce_deadlines, lambda: show([_row(kind) for kind in kinds]))
             generator.run(schedule(kinds, args.seconds, seed), args.grace)
@@ -146,10 +146,10 @@ def plan(args: argparse.Namespace) -> list[Kind]:
     return kinds
 
 
-def _await_tasks(fog: Fog, kinds: list[Kind], timeout: float) -> None:
-    """Wait until the tasks are offered; a load on a site that has not got them says nothing."""
+def await_tasks(fog: Fog, wanted: set[str], timeout: float, option: str) -> None:
+    """Wait until the tasks are offered; a load on a site that has not got them says nothing. TaskRefused says which
+    ``option`` names others."""
     until = time.monotonic() + timeout
-    wanted = {kind.task for kind in kinds}
     while True:
         nodes = fog.nodes().values()
         missing = wanted - {info.name for birth in nodes for info in birth.tasks}
@@ -159,7 +159,7 @@ def _await_tasks(fog: Fog, kinds: list[Kind], timeout: float) -> None:
             raise TaskRefused(
                 "unknown-task",
                 f"no node offers {', '.join(sorted(missing))} ({len(nodes)} are there); start some with "
-                "`fognode --tasks fogsdk.demo.load`, or name other tasks with --light-task and its like",
+                f"`fognode --tasks fogsdk.demo.load`, or name other tasks with {option}",
             )
         time.sleep(0.05)
 

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,10 @@ class Kind:
     errors: Counter[str] = field(default_factory=Counter)
 
     @property
+    def arguments(self) -> tuple[Any, ...]:
+        return (self.milliseconds,)
+
+    @property
     def answered(self) -> int:
         return len(self.latencies)
 
@@ -63,8 +67,7 @@ class Kind:
 
     def percentile(self, share: float) -> float | None:
         """The latency in milliseconds that ``share`` of the answered tasks did not exceed (nearest rank)."""
-        ranked = sorted(self.latencies)
-        return ranked[max(0, math.ceil(share * len(ranked)) - 1)] if ranked else None
+        return percentile(self.latencies, share)
 
     def settle(self, future: FogFuture, milliseconds: float) -> None:
         """Count an outcome."""
@@ -88,6 +91,12 @@ class Kind:
                 self.in_time += 1
             else:
                 self.late += 1
+
+
+def percentile(latencies: Sequence[float], share: float) -> float | None:
+    """What ``share`` of the latencies did not exceed (nearest rank)."""
+    ranked = sorted(latencies)
+    return ranked[max(0, math.ceil(share * len(ranked)) - 1)] if ranked else None
 
 
 def arrivals(rate: float, seconds: float, chance: random.Random | None) -> Iterator[float]:
@@ -147,7 +156,7 @@ class Generator:
         self.lag = max(self.lag, time.perf_counter() - due)
         options: dict[str, Any] = {"deadline": kind.deadline} if self._enforce else {}
         kind.submitted += 1
-        future = self._fog.submit(kind.task, kind.milliseconds, **options)
+        future = self._fog.submit(kind.task, *kind.arguments, **options)
         with self._settled:
             self._pending[future] = None
         future.add_done_callback(lambda _: self._done(kind, future, due))

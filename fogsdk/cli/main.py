@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import fogsdk
-from fogsdk.cli import completion, doctor, load, nodes, run, tasks, watch
+from fogsdk.cli import chaos, completion, doctor, fetch, load, nodes, post, run, sim, tasks, unquarantine, watch
 from fogsdk.cli.output import note
 from fogsdk.errors import (
     ConfigError,
@@ -38,11 +38,16 @@ _CODES: dict[type[FogError], int] = {
 }
 _COMMANDS = {
     "run": run,
+    "post": post,
+    "fetch": fetch,
     "nodes": nodes,
     "tasks": tasks,
+    "unquarantine": unquarantine,
     "watch": watch,
     "load": load,
+    "chaos": chaos,
     "doctor": doctor,
+    "sim": sim,
     "completion": completion,
 }
 _DEMO = "a fog on this computer, with a broker, nodes and a device: see it survive"

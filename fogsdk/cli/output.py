@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +81,9 @@ def draw(columns: Columns, rows: Sequence[Row]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in columns:
-        table.add_column(title.lstrip(">"), justify="right" if title.startswith(">") else "left", overflow="fold")
+        heading, number = title.lstrip(">"), title.startswith(">")
+        justify: Literal["left", "right"] = "right" if number else "left"
+        table.add_column(heading, justify=justify, overflow="fold", min_width=len(heading), no_wrap=number)
     for row in rows:
         table.add_row(*(Text(clean(cell), style=_STYLES.get(cell, "")) for cell in row))
     return table

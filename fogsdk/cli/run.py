@@ -31,6 +31,14 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
+    add_call(parser)
+    parser.add_argument("--trace", action="store_true", help="say on stderr where it ran, and why there")
+    add_output(parser)
+    add_common(parser)
+
+
+def add_call(parser: argparse.ArgumentParser) -> None:
+    """The options that say what to run."""
     parser.add_argument("name", metavar="NAME", help="the task")
     parser.add_argument("args", metavar="ARG", nargs="*", help="its arguments, see below")
     parser.add_argument(
@@ -45,10 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="-100 to 100: higher leaves a queue first (default: 0)",
     )
     parser.add_argument("--weight", choices=WEIGHTS, help="override what the task declares")
-    parser.add_argument("--trace", action="store_true", help="say on stderr where it ran, and why there")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The option that says where the result goes."""
     output = "write the result to a file: .json, .cbor, .npy, or bytes and text as they are"
     complete_files(parser.add_argument("--output", metavar="FILE", type=Path, help=output))
-    add_common(parser)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -64,15 +74,23 @@ def _priority(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the task; its outcome is the exit code."""
-    arguments = [values.argument(text) for text in args.args]
+def read_call(args: argparse.Namespace, **more: Any) -> tuple[list[Any], dict[str, Any]]:
+    """What to call the SDK with: the task's arguments, and its keywords with the options, ``more`` of them included.
+
+    Raises ConfigError for a keyword that is named like an option.
+    """
     keywords = {key: values.argument(text) for key, text in args.kw}
-    options = {"deadline": args.deadline, "priority": args.priority, "weight": args.weight}
+    options = {"deadline": args.deadline, "priority": args.priority, "weight": args.weight, **more}
     if keywords.keys() & options.keys():
         raise ConfigError(f"a task's argument cannot be named {', '.join(options)}")
+    return [values.argument(text) for text in args.args], {**options, **keywords}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the task; its outcome is the exit code."""
+    arguments, keywords = read_call(args)
     with connect(args) as fog:
-        future = fog.submit(args.name, *arguments, **options, **keywords)
+        future = fog.submit(args.name, *arguments, **keywords)
         try:
             with _progress(future):
                 value = future.result()
@@ -80,14 +98,19 @@ def run(args: argparse.Namespace) -> int:
             future.cancel()
             raise
         except FogError as error:
-            _report(args, future, _describe_error(error))
+            _report(args, future, describe_error(error))
             raise
-        if args.output:
-            values.write_file(args.output, value)
-        _report(args, future, {"outcome": "result", "value": None if args.output else values.plain(value)})
-        if not args.json and not args.output:
-            print(values.readable(value))
+        _report(args, future, deliver(args, value))
     return 0
+
+
+def deliver(args: argparse.Namespace, value: Any) -> dict[str, Any]:
+    """Write a result to where it is wanted; returns what to say of it in JSON."""
+    if args.output:
+        values.write_file(args.output, value)
+    elif not args.json:
+        print(values.readable(value))
+    return {"outcome": "result", "value": None if args.output or not args.json else values.plain(value)}
 
 
 def _report(args: argparse.Namespace, future: FogFuture, outcome: dict[str, Any]) -> None:
@@ -98,7 +121,8 @@ def _report(args: argparse.Namespace, future: FogFuture, outcome: dict[str, Any]
         write_json({"id": future.id, "task": future.name, **outcome, "trace": trace and _describe_trace(trace)})
 
 
-def _describe_error(error: FogError) -> dict[str, Any]:
+def describe_error(error: FogError) -> dict[str, Any]:
+    """What became of a task that has no result, in JSON."""
     match error:
         case TaskFailed():
             details = {"type": error.type, "message": error.message, "traceback": error.traceback}

@@ -18,10 +18,13 @@ from fogsdk.wire.messages import (
     Failed,
     Gone,
     Hop,
+    Kept,
     Message,
     Progress,
     Refused,
+    Replica,
     Result,
+    Seek,
     Task,
 )
 
@@ -88,7 +91,7 @@ class Sightings:
         """Take in a message; returns the task that it is about, unless it tells nothing new. A task that is
         settled by it is no longer among ``tasks``."""
         message = heard.message
-        if isinstance(message, (Ask, Birth, Gone, Beat)):
+        if isinstance(message, (Ask, Birth, Gone, Beat, Replica, Seek, Kept)):
             return None
         key = heard.at.sender, message.id
         if key not in self.tasks and (key in self._settled or _answers_a_question(message)):

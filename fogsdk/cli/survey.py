@@ -7,20 +7,24 @@ import secrets
 import statistics
 from dataclasses import dataclass, field
 
+from fogsdk.cli import reports
 from fogsdk.cli.observer import Heard, Observer
+from fogsdk.cli.reports import Report
 from fogsdk.wire import topics
-from fogsdk.wire.messages import Ask, Beat, Birth, Gone, Refused
+from fogsdk.wire.messages import Ask, Beat, Birth, Gone, Refused, Result
 
 
 @dataclass
 class Seen:
-    """One node, as births, heartbeats and answers tell of it. ``round_trips`` are in milliseconds."""
+    """One node, as births, heartbeats and answers tell of it. ``round_trips`` are in milliseconds; ``report`` is what
+    it said of itself when it was asked."""
 
     node: str
     birth: Birth | None = None
     beat: Beat | None = None
     gone: bool = False
     incarnation: int = 0
+    report: Report | None = None
     round_trips: list[float] = field(default_factory=list)
 
     def hear(self, message: Birth | Gone | Beat) -> None:
@@ -56,12 +60,13 @@ class Seen:
         return statistics.fmean(steps) if steps else None
 
 
-def survey(observer: Observer, seconds: float, pings: int) -> dict[str, Seen]:
+def survey(observer: Observer, seconds: float, pings: int, ask_reports: bool = False) -> dict[str, Seen]:
     """Listen for ``seconds``, and measure the way to each node up to ``pings`` times: by asking about a task
-    that it does not have. Nodes are sorted by name."""
+    that it does not have. With ``ask_reports`` each is asked for a report, too. Nodes are sorted by name."""
     site = observer.site
     seen: dict[str, Seen] = {}
     pinger = _Pinger(observer, seen, pings)
+    reporter = _Reporter(observer, seen)
     observer.subscribe(topics.reply(site, observer.sender), topics.beat(site, "+"), topics.birth(site))
     for heard in observer.listen(seconds):
         if isinstance(heard.message, (Birth, Gone, Beat)):
@@ -69,8 +74,12 @@ def survey(observer: Observer, seconds: float, pings: int) -> dict[str, Seen]:
             node.hear(heard.message)
             if isinstance(heard.message, Birth):
                 pinger.begin(heard.at.node)
+                if ask_reports:
+                    reporter.begin(heard.at.node)
         elif isinstance(heard.message, Refused):
             pinger.answered(heard)
+        elif isinstance(heard.message, Result):
+            reporter.answered(heard.message)
     return dict(sorted(seen.items()))
 
 
@@ -103,3 +112,24 @@ class _Pinger:
         self._seen[node].round_trips.append((heard.when - sent) * 1000)
         if len(self._seen[node].round_trips) < self._pings:
             self._ask(node)
+
+
+class _Reporter:
+    """Asks each node once for its report."""
+
+    def __init__(self, observer: Observer, seen: dict[str, Seen]) -> None:
+        self._observer = observer
+        self._seen = seen
+        self._prefix = f"report-{secrets.token_hex(4)}"
+        self._asked: dict[str, str] = {}
+
+    def begin(self, node: str) -> None:
+        if node not in self._asked.values():
+            id = f"{self._prefix}-{len(self._asked)}"
+            self._asked[id] = node
+            self._observer.send(topics.task(self._observer.site, node, self._observer.sender), reports.call(id))
+
+    def answered(self, answer: Result) -> None:
+        node = self._asked.get(answer.id)
+        if node is not None:
+            self._seen[node].report = reports.read(answer)
