@@ -1,4 +1,4 @@
-"""Calls that a node answers itself: tasks whose names begin with ``fog.``, open to every client that can send a task."""
+"""Calls that a node answers itself: tasks whose names begin with ``fog.``, open to all that can send a task."""
 
 from __future__ import annotations
 

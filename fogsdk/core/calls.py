@@ -19,8 +19,9 @@ MOST_CALLS = 10_000
 class Call:
     """One call about the record ``about``. ``go_on`` is called again whenever something about that has changed.
 
-    ``sought`` is whether a search for the record just ended, ``best`` what it found, and ``answered`` who was heard in it. ``result`` is there once its
-    effect is being stored: then it can no longer be cancelled, nor expire.
+    ``sought`` is whether a search for the record just ended, ``best`` what it found, and ``answered`` who was heard in
+    it. ``result`` is there once its effect is being stored: then it can no longer be cancelled, nor expire. ``created``
+    is whether the record began here with this call: where it is gone again, another node has it.
     """
 
     asked: Asked
@@ -33,6 +34,7 @@ class Call:
     best: Kept | None = None
     answered: tuple[str, ...] = ()
     result: Result | None = None
+    created: bool = False
 
     @property
     def key(self) -> Key:

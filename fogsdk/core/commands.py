@@ -36,7 +36,7 @@ class Unsubscribe:
 class Start:
     """Run a job in the executor.
 
-    ``kind`` is run, split or merge, ``bodies`` and ``shares`` are what ``tasks.perform`` takes. ``timeout`` and
+    ``kind`` is run, step, split or merge, ``bodies`` and ``shares`` are what ``tasks.perform`` takes. ``timeout`` and
     ``deadline`` (what is left of it) are in milliseconds, ``memory`` in bytes. ``sender`` and ``id`` name the task as
     its sender does, the same after a restart.
     """
@@ -113,4 +113,6 @@ class Leave:
     """Draining is over: nothing is held any more, the daemon can end."""
 
 
-Command = Send | Subscribe | Unsubscribe | Start | Stop | Write | Disturb | Settled | Advanced | Note | Reconnect | Leave
+Command = (
+    Send | Subscribe | Unsubscribe | Start | Stop | Write | Disturb | Settled | Advanced | Note | Reconnect | Leave
+)

@@ -66,6 +66,9 @@ class Copies:
         """Begin a record here, at its home; :class:`Stored` says when it is safe."""
         guardian = next(iter(self.others(key, now)), "")
         record = Record(key, progress, 0, self.me, guardian, data, now + left)
+        erased = self.store.records.get(key)
+        if erased is not None:
+            self._stop_sending(erased)
         return [self.store.put(record, now), *self._spread(record, now)]
 
     def update(self, key: str, progress: int, data: bytes, now: int, left: int | None = None) -> Effects:

@@ -69,10 +69,12 @@ class Posts:
         record = keeper.replicas.get(call.about)
         if task.deadline == 0:
             return keeper.answer(call, Expired(task.id, f"the deadline had passed when it came to {keeper.node}"), now)
-        if record is None:
+        if record is None and not call.created:
             return self._create(call, now)
-        if record.home != keeper.node:
+        if record is None or record.home != keeper.node:
             found = keeper.locate(call, now)
+            if record is None and found is None:
+                return self._create(call, now)
             return found if isinstance(found, list) else []
         if not record.told:
             return []
@@ -91,6 +93,7 @@ class Posts:
             raise TaskRefused("too-large", f"with its arguments the task has {len(data)} bytes, too many to be kept")
         if full := keeper.replicas.store.full(len(data)):
             raise TaskRefused("overloaded", full)
+        call.created = True
         return keeper.replicas.create(call.about, data, task.keep or 1, now)
 
     def _too_few(self, call: Call, now: int) -> Effects:

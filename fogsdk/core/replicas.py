@@ -19,6 +19,7 @@ from fogsdk.core.identity import Identity
 from fogsdk.core.membership import Directory
 from fogsdk.core.records import Record, Sought, Yielded, beats, received, version
 from fogsdk.core.seeking import Seeking
+from fogsdk.core.timers import earliest
 from fogsdk.wire.messages import Kept, Replica, Seek
 
 LAST_AGAIN = 2000
@@ -40,8 +41,7 @@ class Replicas(Copies):
 
     def deadline(self) -> int | None:
         """When ``tick`` has something to do."""
-        times = (self._timers.next(), self._seeking.deadline(), self.store.deadline())
-        return min((at for at in times if at is not None), default=None)
+        return earliest(self._timers.next(), self._seeking.deadline(), self.store.deadline())
 
     def seek(self, key: str, now: int) -> Effects:
         """Ask the other nodes for a key; :class:`Sought` tells what came of it."""
@@ -247,7 +247,8 @@ class Replicas(Copies):
             out += self._give_up(record)
         for what, key in self._timers.pop_due(now):
             if what == "send":
-                out += self._send_again(self.store.records[key], now)
+                due = self.store.records.get(key)  # what was due before it may have ended it
+                out += self._send_again(due, now) if due is not None else []
             elif what == "audit":
                 out += self._audit(now)
             else:

@@ -25,7 +25,7 @@ _BY_NAME = "fog.session"
 
 def keepers(members: Iterable[Member]) -> list[str]:
     """The nodes that keep records for others, and are there to do so."""
-    able = [m for m in members if m.birth.keeps and m.role not in ("cloud", "core")]
+    able = [m for m in members if m.birth.keeps and m.role != "cloud"]
     return [m.node for m in able if m.present and not m.leaving]
 
 

@@ -104,9 +104,8 @@ class Sessions:
         if taken is not None:
             return self._keeper.answer(call, self._result(call, taken), now)
         base = _base(heads, call.task)
-        running = self._running.get(call.about)
-        if base is None or running is not None:
-            return self._keeper.answer(call, self._conflict(call, heads, running), now)
+        if base is None or call.about in self._running:
+            return self._keeper.answer(call, self._refusal(call, heads, base), now)
         return self._start(call, base, now)
 
     def _find(self, call: Call, now: int) -> Record | Effects | None:
@@ -125,12 +124,12 @@ class Sessions:
             return call.result
         return Result(call.task.id, head.result, tag=head.tag)
 
-    def _conflict(self, call: Call, heads: list[Head], running: _Running | None) -> Refused:
+    def _refusal(self, call: Call, heads: list[Head], base: Head | None) -> Refused:
         """Why a step cannot be taken: another has come before it, or this node lacks those that have."""
         task, node = call.task, self._keeper.node
         last = heads[0].step if heads else 0
         at = f"session {task.session} is at step {last} on {node}"
-        if running is not None:
+        if base is not None:
             reason, message = "conflict", f"{at}, and another caller's step is being taken"
         elif task.step is not None and last < task.step - 1:
             reason, message = "behind", f"{at}, and has not the state after which step {task.step} comes"

@@ -24,6 +24,7 @@ from fogsdk.node.config import NodeSettings, SiteSettings
 from fogsdk.node.discovery import Discovery
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import Journal
+from fogsdk.node.recorder import Recorder
 from fogsdk.node.runtime import Runtime
 from fogsdk.tasks import TaskSpec
 from fogsdk.wire.messages import TaskInfo
@@ -100,11 +101,18 @@ class Daemon:
         measure: Callable[[], Measured] = measure,
         *,
         journal: Journal | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.settings = settings
         self._chaos = Agent(executor, lambda: self._broker)
         self.runtime = Runtime(
-            identity, executor, credentials(settings), measure, journal=journal, disturb=self._chaos.obey
+            identity,
+            executor,
+            credentials(settings),
+            measure,
+            journal=journal,
+            disturb=self._chaos.obey,
+            recorder=recorder,
         )
         self._broker: Broker | None = None
         self._found = asyncio.Event()

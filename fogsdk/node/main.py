@@ -15,6 +15,7 @@ from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.daemon import Daemon, node_identity, offer
 from fogsdk.node.journal import open_journal
 from fogsdk.node.pool import Pool
+from fogsdk.node.recorder import Recorder
 
 EXPRESS = 1
 """Workers beside those of the settings that run quick tasks alone."""
@@ -36,7 +37,8 @@ async def _serve(settings: NodeSettings) -> None:
     pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit)
     journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
     identity = node_identity(settings, offer(specs), settings.workers, EXPRESS, keeps=journal is not None)
-    await Daemon(settings, identity, pool, journal=journal).serve()
+    recorder = Recorder(settings.record, identity) if settings.record else None
+    await Daemon(settings, identity, pool, journal=journal, recorder=recorder).serve()
 
 
 def start_log(level: str) -> None:

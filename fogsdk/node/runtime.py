@@ -46,6 +46,7 @@ from fogsdk.errors import WireError
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import Journal
 from fogsdk.node.link import Link
+from fogsdk.node.recorder import Recorder
 from fogsdk.wire import codec, topics
 from fogsdk.wire.messages import (
     Accepted,
@@ -105,6 +106,7 @@ class Runtime:
         *,
         journal: Journal | None = None,
         disturb: Disturber | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.identity = identity
         self.node = Node(identity)
@@ -115,6 +117,7 @@ class Runtime:
         self._measure = measure
         self._journal = journal
         self._disturb = disturb
+        self._recorder = recorder
         self._links: dict[str, Link] = {}
         self._subscriptions: dict[str, None] = {}
         self._outbox = Outbox()
@@ -141,6 +144,8 @@ class Runtime:
                 handle.cancel()
         await asyncio.gather(*(link.close() for link in self._links.values()))
         await self._executor.close()
+        if self._recorder is not None:
+            self._recorder.close()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
 
@@ -198,11 +203,20 @@ class Runtime:
     def tell(self, event: Event) -> None:
         """Pass an event to the core and carry out what it says."""
         try:
-            self._do(self.node.handle(event, clock()))
+            self._do(self._handle(event))
         except Exception:
             log.exception("a bug in the core, on %s", type(event).__name__)
             self._not_before = clock() + AFTER_A_BUG
         self._arm()
+
+    def _handle(self, event: Event) -> list[Command]:
+        now, commands = clock(), None
+        try:
+            commands = self.node.handle(event, now)
+            return commands
+        finally:
+            if self._recorder is not None:
+                self._recorder.add(event, now, commands)
 
     def _message(self, link: str, topic: str, payload: bytes) -> None:
         try:

@@ -161,10 +161,8 @@ class Story:
 
     def left_over(self) -> list[str]:
         left = [f"{c.session} {c.who}: {c.waits_for or c.wanted}" for c in self.callers if c.wanted or c.waits_for]
-        for id in self.posted:
-            if ("two", self.fetches.get(id, "")) not in self.world.settled:
-                left.append(id)
-        return left
+        settled = self.world.settled
+        return left + [id for id in self.posted if ("two", self.fetches.get(id, "")) not in settled]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -86,13 +86,29 @@ def sent(effects: list[Any], kind: type = Replica) -> list[tuple[str, Any]]:
 
 
 def said(**changes: Any) -> Replica:
-    fields = {"key": "k", "progress": 3, "epoch": 1, "home": "n1", "guardian": "n2", "data": b"a", "left": HOUR}
+    fields: dict[str, Any] = {
+        "key": "k",
+        "progress": 3,
+        "epoch": 1,
+        "home": "n1",
+        "guardian": "n2",
+        "data": b"a",
+        "left": HOUR,
+    }
     return Replica(**(fields | changes))
 
 
 # ---------------------------------------------------------------- which version counts
 
-MINE = {"key": "k", "progress": 3, "epoch": 1, "home": "n0", "guardian": "n1", "data": b"a", "expires": HOUR}
+MINE: dict[str, Any] = {
+    "key": "k",
+    "progress": 3,
+    "epoch": 1,
+    "home": "n0",
+    "guardian": "n1",
+    "data": b"a",
+    "expires": HOUR,
+}
 
 
 @pytest.mark.parametrize(
@@ -154,6 +170,7 @@ def test_a_guardian_that_says_nothing_is_replaced_and_asked_again_later() -> Non
     table.written()
     table.pass_time(GUARDIAN_WITHIN + LAST_AGAIN)
     assert record.guardian not in ("", first)
+    table.written()
     assert table.keep(record) == [Stored("k")]
 
 
@@ -191,9 +208,8 @@ def test_a_write_that_fails_is_told_and_one_for_another_node_refused() -> None:
     table.create()
     assert Unwritten("k", "full") in table.replicas.write_failed(1, "full")
     table.do(table.replicas.heard("n1", said(key="g", guardian="n0"), 0))
-    [(to, answer)] = sent(table.do(table.replicas.write_failed(99, "full")), Kept)
+    [(_, answer)] = sent(table.do(table.replicas.write_failed(99, "full")), Kept)
     assert (answer.refuses, table.replicas.get("g")) == (True, None)
-    assert to == "n1" or answer.node == "n0"
 
 
 # ---------------------------------------------------------------- as guardian
@@ -239,10 +255,9 @@ def test_a_guardian_does_not_take_over_what_another_node_has_in_a_later_version(
     table.guard()
     table.replicas.node_gone("n1", 0)
     better = Kept("k", "n2", "n1", "n2", 1, 1, safe=True)
-    effects = table.replicas.kept(better, 0)
-    table.pass_time(SEEK_WITHIN)
+    effects = table.replicas.kept(better, 0) + table.pass_time(SEEK_WITHIN)
     assert table.replicas.get("k") is None
-    assert Sought("k", better) in effects + table.out
+    assert [effect.best for effect in effects if isinstance(effect, Sought)] == [better]
 
 
 def test_a_home_that_answers_stays_home() -> None:

@@ -343,8 +343,7 @@ class World:
             self.tell(peer, JobFailed(start.job, "ValueError", "broken", "", float(runs)))
         elif start.kind == "step":
             count = (values.decode(start.bodies[1]) or 0) + 1
-            value = values.encode([values.encode(count), values.encode(count)])
-            self.tell(peer, JobDone(start.job, value, float(runs)))
+            self.tell(peer, JobDone(start.job, values.encode([values.encode(count)] * 2), float(runs)))
         else:
             value = (
                 [values.decode(body) for body in start.bodies]

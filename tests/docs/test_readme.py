@@ -31,6 +31,7 @@ def test_no_code_block_is_of_a_kind_that_no_test_runs() -> None:
 
 def test_what_the_readme_says_about_nodes_devices_and_the_cloud_works(tmp_path: Path, processes: Processes) -> None:
     desk = Desk(tmp_path, processes)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")  # a checkout has them
     said: dict[str, str] = {}
     for block in README:
         if block.language == "python":
@@ -42,6 +43,7 @@ def test_what_the_readme_says_about_nodes_devices_and_the_cloud_works(tmp_path: 
             said[command] = desk.do(command).output
     assert said["python device.py"].startswith("2.0\n333283335000\n")
     assert "669" in said["python device.py"]
+    assert said["python keeping.py"] == "on the disks of 1 node(s)\n2 items\n669\n"
     assert (
         said["fog run mean '[1, 2, 3]' --trace"].startswith("2.0") or "2.0" in said["fog run mean '[1, 2, 3]' --trace"]
     )

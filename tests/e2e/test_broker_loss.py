@@ -190,7 +190,7 @@ def test_deadlines_pass_in_time_while_a_host_that_is_off_is_tried(start_site: St
         futures = [fog.submit("increment", 1, deadline=at / 10) for at in range(2, 12, 3)]
         for at, future in zip(range(2, 12, 3), futures, strict=True):
             assert isinstance(future.exception(5), DeadlineExceeded)
-            assert at / 10 <= time.monotonic() - begun < at / 10 + 1.0
+            assert at / 10 - 0.01 <= time.monotonic() - begun < at / 10 + 1.0  # counted in whole milliseconds
 
 
 def test_a_device_whose_broker_is_frozen_closes_at_once(start_site: StartSite) -> None:

@@ -210,6 +210,15 @@ class ExecutorContract:
             assert await bench.value("sum_up", kind="merge", bodies=results) == 10
 
     @on_a_loop
+    async def test_a_step_takes_the_state_and_gives_the_next_one_and_a_result(self, executor: Executor) -> None:
+        async with at_bench(executor) as bench:
+            bodies = (values.encode([[2], {}]), values.encode(5))
+            state, result = await bench.value("count_up", kind="step", bodies=bodies)
+            assert (values.decode(state), values.decode(result)) == (7, "it is 7")
+            failed = await bench.run("increment", kind="step", bodies=bodies)
+            assert isinstance(failed, JobRefused), "it takes no state"
+
+    @on_a_loop
     async def test_as_many_jobs_run_at_once_as_there_are_slots(self, executor: Executor) -> None:
         async with at_bench(executor) as bench:
             for job in [bench.start("hang") for _ in range(executor.slots)]:

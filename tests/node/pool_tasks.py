@@ -24,6 +24,13 @@ def increment(number: int) -> int:
 
 
 @task
+def count_up(by: int, state: int | None) -> tuple[int, str]:
+    """A step of a session: the state counts."""
+    new = (state or 0) + by
+    return new, f"it is {new}"
+
+
+@task
 def give_back(data: bytes) -> bytes:
     return data
 

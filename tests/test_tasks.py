@@ -1,0 +1,55 @@
+"""Tasks as they are declared and performed: reserved names, and the steps of sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fogsdk.errors import TaskDefinitionError, TaskRefused
+from fogsdk.tasks import perform, registry, task
+from fogsdk.wire import values
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(registry):
+        monkeypatch.delitem(registry, name)
+
+
+def step(name: str, state: Any, *args: Any) -> tuple[Any, Any]:
+    new, result = values.decode(perform("step", name, (values.encode([list(args), {}]), values.encode(state))))
+    return values.decode(new), values.decode(result)
+
+
+def test_the_names_of_the_nodes_own_calls_are_reserved() -> None:
+    with pytest.raises(TaskDefinitionError, match="the nodes' own: choose another"):
+        task(name="fog.fetch")(lambda: None)
+
+
+def test_a_step_goes_from_one_state_to_the_next() -> None:
+    @task
+    def add(number: int, state: list[int] | None) -> tuple[list[int], int]:
+        numbers = [*(state or []), number]
+        return numbers, sum(numbers)
+
+    assert step("add", None, 3) == ([3], 3)
+    assert step("add", [3], 4) == ([3, 4], 7)
+
+
+def test_a_task_that_takes_no_state_cannot_be_a_step() -> None:
+    @task
+    def plain(number: int) -> int:
+        return number
+
+    with pytest.raises(TaskRefused, match="unexpected keyword argument 'state'"):
+        step("plain", None, 1)
+
+
+def test_a_step_that_returns_no_pair_says_what_it_must_return() -> None:
+    @task
+    def single(state: int | None) -> int:
+        return state or 0
+
+    with pytest.raises(TypeError, match=r"must return \(state, result\)"):
+        step("single", None)
