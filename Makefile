@@ -17,13 +17,21 @@ demo: $(VENV)/ready-demo ## a fog on this computer, with a broker, nodes and a d
 	@$(BIN)/python -m fogsdk.demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/ready-dev mosquitto ## run the tests: make test ARGS="tests/core -x"
+test: $(VENV)/ready-dev mosquitto nftables ## run the tests: make test ARGS="tests/core -x"
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else # most tests wait more than they work; what the documents say is done by itself, since it starts whole fogs
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/docs
 	@$(BIN)/python -m pytest tests/docs
 endif
+
+.PHONY: chaos
+chaos: $(VENV)/ready-dev mosquitto ## some minutes of failures on real processes: make chaos ARGS="--seed 7"
+	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
+
+.PHONY: sim
+sim: $(VENV)/ready-dev ## a million simulated tasks under every fault: make sim ARGS="--seed 7"
+	@$(BIN)/python -m fogsdk.sim.campaign --seeds 200 --tasks 5000 --jobs 2 --limit 10m $(ARGS)
 
 .PHONY: check
 check: $(VENV)/ready-dev ## format, lint, types and layers: what has to be in order
@@ -37,9 +45,13 @@ format: $(VENV)/ready-dev ## format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+.PHONY: bench
+bench: ## measure beside other task queues: make bench ARGS="--quick" (sets up .venv-bench)
+	@python3 -m benchmarks.bench $(ARGS)
+
 .PHONY: clean
 clean: ## remove everything that was set up or built
-	@rm -rf $(VENV) build *.egg-info .hypothesis .*_cache
+	@rm -rf $(VENV) .venv-bench build *.egg-info .hypothesis .*_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed with one of its extras. Made again when what the package needs has changed.
@@ -49,3 +61,8 @@ $(VENV)/ready-%: pyproject.toml scripts/setup
 .PHONY: mosquitto
 mosquitto:
 	@command -v mosquitto >/dev/null || scripts/apt-install mosquitto
+
+# The network tests need these two, and root.
+.PHONY: nftables
+nftables:
+	@[ "$$(id -u)" != 0 ] || { command -v nft && command -v ip; } >/dev/null || scripts/apt-install nftables iproute2

@@ -35,6 +35,7 @@ async def measure(nodes: int, policy: str, args: argparse.Namespace) -> dict[str
         for number in range(nodes):
             own = cores[number::nodes]
             flags = ["--node", f"n{number + 1}", "--workers", str(len(own)), "--policy", policy, "--tasks", TASKS]
+            flags += ["--no-keep-journal"]
             daemons.append(
                 await start(own, "fogsdk.node.main", *flags, "--brokers", broker.url, "--broker", "none", "--no-mdns")
             )

@@ -1,0 +1,42 @@
+"""Everything that is measured, in the order of the tables. Each has a file of its own here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ALL = ("increment", "echo", "burn")
+ECHOES = ("increment", "echo")
+"""What one does that only sends back what it is sent."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One contender: its module here, its name in the tables, what it needs.
+
+    ``packages`` are what pip installs, the first the one whose version is told.
+    """
+
+    module: str
+    title: str
+    kind: Literal["floor", "fogsdk", "peer"]
+    broker: Literal["mosquitto", "redis", ""] = ""
+    packages: tuple[str, ...] = ()
+    works: tuple[str, ...] = ALL
+
+
+PEERS = (
+    Peer("raw_mqtt", "raw-socket MQTT echo", "floor", "mosquitto", works=ECHOES),
+    Peer("paho_echo", "paho-mqtt 3.1.1 echo", "floor", "mosquitto", ("paho-mqtt",), ECHOES),
+    Peer("pipe", "one pipe to a worker", "floor"),
+    Peer("composed", "composed floor", "floor", "mosquitto"),
+    Peer("obvious", "the obvious way", "floor", "mosquitto", ("paho-mqtt",)),
+    Peer("fog_mqtt", "fogsdk over MQTT", "fogsdk", "mosquitto"),
+    Peer("celery_redis", "Celery + Redis", "peer", "redis", ("celery[redis]",)),
+    Peer("dask_local", "Dask distributed", "peer", "", ("distributed",)),
+    Peer("ray_local", "Ray", "peer", "", ("ray",)),
+    Peer("dramatiq_redis", "dramatiq + Redis", "peer", "redis", ("dramatiq[redis]",)),
+    Peer("huey_redis", "huey + Redis, polled each 1 ms", "peer", "redis", ("huey", "redis")),
+    Peer("huey_notify", "huey + Redis, notified", "peer", "redis", ("huey", "redis")),
+    Peer("taskiq_redis", "taskiq + Redis", "peer", "redis", ("taskiq", "taskiq-redis")),
+)

@@ -1,0 +1,35 @@
+"""fogsdk as it is: a real ``fognode`` with two workers, mosquitto, and the SDK; everything at its defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fogsdk
+from benchmarks.harness.contender import Contender
+from benchmarks.harness.services import Services
+from benchmarks.harness.works import FUNCTIONS
+from fogsdk.device.future import FogFuture
+
+
+class FogMqtt(Contender):
+    """The device."""
+
+    def start(self, services: Services) -> None:
+        start_node(services, "--workers", "2")
+        self._fog = fogsdk.connect(services.broker)
+
+    def submit(self, work: str, argument: Any) -> FogFuture:
+        return self._fog.submit(work, argument)
+
+    def stop(self) -> None:
+        self._fog.close()
+
+
+def start_node(services: Services, *flags: str) -> None:
+    """Start a node that offers the works, at the broker that runs already."""
+    where = ("--brokers", services.broker, "--broker", "none", "--no-mdns", "--log-level", "warning")
+    services.python("fogsdk.node.main", "--tasks", __name__, *where, "--no-keep-journal", *flags)
+
+
+for _function in FUNCTIONS.values():
+    fogsdk.task(_function)
