@@ -164,9 +164,9 @@ class Client:
         return self._soonest(pool, entry.task, now)
 
     def _only(self, entry: Entry, now: int) -> Member | None:
-        """The one node that the task may go to, as soon as it is there; also if it takes nothing new."""
+        """The one node that the task may go to, as soon as it is there; also if it takes nothing new, or was silent."""
         member = self.directory.members.get(entry.to)
-        if member is None or not member.present or now < member.suspect_until or now < entry.avoid.get(entry.to, 0):
+        if member is None or not member.present or now < entry.avoid.get(entry.to, 0):
             return None
         return member
 

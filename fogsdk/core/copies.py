@@ -24,8 +24,6 @@ SEND_AGAIN = 300
 """Milliseconds until a copy that was not acknowledged is first sent again; doubled each time, up to 2 s."""
 AUDIT_EVERY = 2000
 """Milliseconds between two questions to each node with which a record is shared."""
-ERASE_WITHIN = 10_000
-"""Milliseconds for which a guardian is asked to erase what is erased here."""
 BYTES_PER_MS = 1000
 """The slowest link on which a large copy is not sent twice at once."""
 
@@ -93,8 +91,8 @@ class Copies:
         """Forget a record of this home, here and at its guardian."""
         record = self.store.records[key]
         if not record.guardian:
-            return self._drop(record)
-        self.store.change(record, b"", now + ERASE_WITHIN)
+            return self._bury(record)
+        self.store.change(record, b"", record.expires)
         record.erased = True
         return [self.store.wipe(key), *self._spread(record, now)]
 
@@ -126,9 +124,9 @@ class Copies:
         record.kept = False
         out: Effects = []
         others = self.others(record.key, now)
+        if record.erased and record.guardian not in others:
+            return []  # it is told when it comes back with its copy
         if record.guardian not in others and (record.guardian or others):
-            if record.erased:
-                return self._drop(record)
             record.guardian = next(iter(others), "")
             record.epoch += 1
             record.safe |= record.told
@@ -177,6 +175,10 @@ class Copies:
     def _drop(self, record: Record) -> Effects:
         self._stop_sending(record)
         return [self.store.drop(record.key)]
+
+    def _bury(self, record: Record) -> Effects:
+        self._stop_sending(record)
+        return [self.store.bury(record.key)]
 
     def _tell(self, node: str, message: Replica | Seek) -> list[Send]:
         member = self._directory.members.get(node)

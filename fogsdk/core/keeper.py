@@ -11,7 +11,7 @@ from fogsdk.core.calls import Call, Calls
 from fogsdk.core.commands import Command
 from fogsdk.core.held import Held
 from fogsdk.core.identity import Identity
-from fogsdk.core.membership import Directory
+from fogsdk.core.membership import FORGET_AFTER, Directory
 from fogsdk.core.outcomes import Answer
 from fogsdk.core.records import Record
 from fogsdk.core.rendezvous import ranked
@@ -49,6 +49,7 @@ class Keeper:
         replicas, key = self.replicas, call.about
         record = replicas.get(key)
         if record is not None and record.home == self.node:
+            call.best, call.sought = None, False
             return record if record.told else []
         if not call.sought:
             return replicas.seek(key, now)
@@ -63,10 +64,11 @@ class Keeper:
         members = self.directory.members.values()
         return next((m.node for m in members if m.birth.keeps and not m.present), "")
 
-    def in_doubt(self, call: Call) -> list[str]:
-        """The nodes that may have a record which no other has, where there are enough of them: its two holders."""
-        members = self.directory.members.values()
-        able = [m.node for m in members if m.birth.keeps and m.node != self.node and not m.leaving]
+    def in_doubt(self, call: Call, now: int) -> list[str]:
+        """The nodes that may have a record which no other has, where there are enough of them: its two holders. One
+        that went some time ago counts as gone for good."""
+        there = [m for m in self.directory.members.values() if m.present or now - m.last_heard < FORGET_AFTER]
+        able = [m.node for m in there if m.birth.keeps and m.node != self.node and not m.leaving]
         unheard = [node for node in ranked(call.about, able)[:MOST_ASKED] if node not in call.answered]
         return unheard if len(unheard) > 1 else []
 

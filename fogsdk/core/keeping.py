@@ -89,7 +89,8 @@ class Keeping:
         if isinstance(event.message, Cancel) and call.result is None:
             self.calls.close(call)
             return self._answers.answer(call.asked, Cancelled(call.task.id), now)
-        return [self._answers.has_it(event)] if isinstance(event.message, (Task, Ask, Cancel)) else []
+        # A cancel that comes too late gets no word that the call is here: its sender would cancel that again, at once.
+        return [self._answers.has_it(event)] if isinstance(event.message, (Task, Ask)) else []
 
     def asked(self, event: Asked, task: Task, now: int) -> list[Command]:
         """Take a task to keep, or a session's step. Raises TaskRefused for what cannot be."""
@@ -146,6 +147,7 @@ class Keeping:
     def _go_on(self, effect: Stored | Yielded | Sought | Unwritten, now: int) -> list[Command]:
         out: list[Command] = []
         for call in self.calls.about(effect.key):
+            call.sought, call.best = False, None  # what an earlier search found is no longer so
             if isinstance(effect, Sought):
                 call.sought, call.best, call.answered = True, effect.best, effect.answered
             out += self._begin(call, now)

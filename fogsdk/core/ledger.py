@@ -60,6 +60,7 @@ class Ledger:
     def __init__(self, site: str, me: str, directory: Directory) -> None:
         self.entries: dict[str, Entry] = {}
         self.hedging = Hedging()
+        self._relinked_at = 0
         self._site = site
         self._me = me
         self._directory = directory
@@ -266,8 +267,9 @@ class Ledger:
             self._due.set(id, now)
 
     def _send_again(self, id: str, entry: Entry, now: int) -> list[Effect]:
-        if entry.taker is None or now - entry.sent_at < PROBE_EVERY:
-            return []  # no faster than that, whatever a node says
+        lately = now - entry.sent_at < PROBE_EVERY and entry.sent_at >= self._relinked_at
+        if entry.taker is None or lately:
+            return []  # no faster than that, whatever a node says, on links that stood all the while
         return self.assign(id, entry.taker, now, entry.cost)
 
     def _orphan(self, id: str, entry: Entry, why: str) -> list[Effect]:
@@ -306,6 +308,7 @@ class Ledger:
 
     def recheck(self, now: int) -> None:
         """A link came or went, and with it what was on its way: ask after everything now."""
+        self._relinked_at = now
         for id, entry in self.entries.items():
             self._due.set(id, now)
             entry.interval, entry.asked_at = FIRST_CHECK, now - PROBE_EVERY

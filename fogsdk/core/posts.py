@@ -12,7 +12,7 @@ from typing import Any
 
 from fogsdk.core.calls import Call
 from fogsdk.core.events import Asked
-from fogsdk.core.held import Held
+from fogsdk.core.held import Held, State
 from fogsdk.core.keeper import Effects, Keeper
 from fogsdk.core.outcomes import Answer
 from fogsdk.core.records import Record, Sought, Stored, Unwritten, Yielded
@@ -22,6 +22,8 @@ from fogsdk.errors import TaskRefused, WireError
 from fogsdk.wire import codec, limits, topics, values
 from fogsdk.wire.messages import Cancelled, Expired, Failed, Hop, Refused, Result, Task
 
+LEAST_KEEP = 1000
+"""Milliseconds for which a posted task is kept at least: its receipt has to get back."""
 MOST_RUNNING = 32
 """Posted tasks that one node has at work at once: the others do not take room from tasks that somebody waits for."""
 FIRST_RETRY, LAST_RETRY = 500, 30_000
@@ -80,7 +82,7 @@ class Posts:
             return []
         nodes = [node for node in (record.home, record.guardian) if node]
         if len(nodes) < (task.copies or 1):
-            return [*keeper.replicas.erase(call.about, now), *self._too_few(call, now)]
+            return [*keeper.replicas.erase(call.about, now), Yielded(call.about), *self._too_few(call, now)]
         said = {"receipt": call.about, "copies": len(nodes), "nodes": nodes}
         return keeper.answer(call, Result(task.id, values.encode(said)), now)
 
@@ -94,7 +96,7 @@ class Posts:
         if full := keeper.replicas.store.full(len(data)):
             raise TaskRefused("overloaded", full)
         call.created = True
-        return keeper.replicas.create(call.about, data, task.keep or 1, now)
+        return keeper.replicas.create(call.about, data, max(LEAST_KEEP, task.keep or 0), now)
 
     def _too_few(self, call: Call, now: int) -> Effects:
         message = f"no other node than {self._keeper.node} is there to keep a copy, and two copies were asked for"
@@ -175,7 +177,7 @@ class Posts:
 
     def _fill(self, now: int) -> Effects:
         out: Effects = []
-        while self._waiting and len(self._running) < MOST_RUNNING and not self._keeper.replicas.draining:
+        while self._waiting and self._at_work() < MOST_RUNNING and not self._keeper.replicas.draining:
             key = next(iter(self._waiting))
             del self._waiting[key]
             record = self._mine(key)
@@ -183,10 +185,15 @@ class Posts:
                 out += self._start(key, record, now)
         return out
 
+    def _at_work(self) -> int:
+        """How many take room here: those that wait for a cloud do not."""
+        return sum(held.weight != "heavy" or held.state is not State.AWAY for held in self._running.values())
+
     def _start(self, key: str, record: Record, now: int) -> Effects:
         keeper = self._keeper
-        [task] = codec.decode(record.data)
-        assert isinstance(task, Task)
+        task = _opened(record)
+        if not isinstance(task, Task):
+            return self._ended(key, Failed("x", "WireError", "what was kept of the task cannot be read"), now)
         info = keeper.work.info(task.name)
         refused = keeper.welcome("", task, now)
         if info is None or refused is not None:
@@ -248,9 +255,17 @@ def _kept(answer: Answer) -> bytes:
     return data
 
 
-def _outcome(record: Record) -> Result | Failed | Refused | Expired | None:
+def _opened(record: Record) -> object:
+    """The message that a record holds, None where it cannot be read."""
     try:
-        [outcome] = codec.decode(record.data)
+        [message] = codec.decode(record.data)
     except (WireError, ValueError):
+        return None
+    return message
+
+
+def _outcome(record: Record) -> Result | Failed | Refused | Expired | None:
+    outcome = _opened(record)
+    if outcome is None:
         return Failed("x", "WireError", "what was kept of its outcome cannot be read")
     return outcome if isinstance(outcome, (Result, Failed, Refused, Expired)) else None

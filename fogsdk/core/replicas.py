@@ -61,9 +61,13 @@ class Replicas(Copies):
         return self._offered(node, message, now)
 
     def _asked(self, node: str, question: Seek, now: int) -> Effects:
-        record = self.get(question.key)
+        record = self.store.records.get(question.key)
+        if record is None and self.store.buried(question.key):
+            return [*self._tell(node, Replica(question.key, 0, 0, self.me, "", b"", 0, safe=True))]
         if record is None:
             return [*self._say(node, Kept(question.key, self.me))]
+        if record.erased:
+            return [*self._tell(node, record.replica(now)), *self._say(node, Kept(question.key, self.me))]
         older = question.progress is not None and (question.progress, question.epoch) < record.version[:2]
         if older and node in (record.home, record.guardian) and record.firm(self.me):
             return [*self._tell(node, record.replica(now, safe=True))]
@@ -72,7 +76,7 @@ class Replicas(Copies):
     def _offered(self, node: str, said: Replica, now: int) -> Effects:
         mine = self.store.records.get(said.key)
         if said.left == 0:
-            return self._told_to_erase(node, said.key, mine, now)
+            return self._told_to_erase(node, said, mine, now)
         if mine is not None and mine.erased:
             return [*self._tell(node, mine.replica(now))]
         if mine is not None and not beats(said, mine, self.me):
@@ -91,12 +95,12 @@ class Replicas(Copies):
     def _would_lose(self, said: Replica, mine: Record) -> bool:
         return self._both_count(said, mine) and self._merge(said.key, said.data, mine.data) != said.data
 
-    def _told_to_erase(self, node: str, key: str, mine: Record | None, now: int) -> Effects:
-        out: Effects = [*self._say(node, Kept(key, self.me))]
-        if mine is None:
-            return out
+    def _told_to_erase(self, node: str, said: Replica, mine: Record | None, now: int) -> Effects:
+        out: Effects = [*self._say(node, Kept(said.key, self.me))]
+        if mine is None or (not said.safe and said.home != mine.home):
+            return out  # a home takes back what counted nowhere: this one was begun by another, and stays
         if mine.home == self.me and not mine.erased:
-            return [*out, *self.erase(key, now), Yielded(key)]
+            return [*out, *self.erase(said.key, now), Yielded(said.key)]
         return out + self._give_up(mine)
 
     def _give_up(self, mine: Record) -> Effects:
@@ -145,7 +149,7 @@ class Replicas(Copies):
         if record is None or said.node != record.other(self.me):
             return out
         if record.erased:
-            return out + self._drop(record) + self._next(said.node, now) if not said.home else out
+            return out + self._bury(record) + self._next(said.node, now) if not said.home else out
         if said.safe and self._superseded(said, record):
             return out + self._give_up(record)
         return out + (self._guardian_has if record.home == self.me else self._home_has)(record, said, now)
@@ -191,7 +195,11 @@ class Replicas(Copies):
         if record is None:
             return []
         if best is not None and version(best) > record.version:
-            return self._give_up(record) if best.safe and self._superseded(best, record) else []
+            if best.safe and self._superseded(best, record):
+                return self._give_up(record)
+            if record.settling:  # what is newer does not count yet
+                self._timers.set(("recover", ""), now + RECOVER_WITHIN)
+            return []
         settling, record.settling = record.settling, False
         if record.home == self.me:
             return self._spread(record, now) if settling else []
@@ -227,7 +235,8 @@ class Replicas(Copies):
         """A node is there (again): what is shared with it is settled, and it may guard what nobody guards."""
         out: Effects = []
         for record in list(self.store.records.values()):
-            if record.home == self.me and (record.guardian == node if record.settling else not record.guardian):
+            awaited = record.guardian == node if record.settling or record.erased else not record.guardian
+            if record.home == self.me and awaited:
                 out += self._spread(record, now)
             elif record.home == node and record.settling:
                 out += self._tell(node, self._question(record.key))

@@ -15,6 +15,8 @@ SEEK_WITHIN = 1000
 ASK_AGAIN = 250
 """Milliseconds between two questions to a node that has not answered."""
 MOST_ASKED = 32
+MOST_SEARCHES = 256
+"""Searches under way at once; the others wait. A node that was lost may leave thousands of records to look for."""
 
 
 @dataclass(slots=True)
@@ -36,10 +38,11 @@ class Seeking:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._searches: dict[str, _Search] = {}
+        self._waiting: dict[str, tuple[Seek, list[str]]] = {}
         self._timers: Timers[str] = Timers()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._searches
+        return key in self._searches or key in self._waiting
 
     def deadline(self) -> int | None:
         """When to ask again, or to give up."""
@@ -53,6 +56,10 @@ class Seeking:
         awaited = dict.fromkeys(nodes[:MOST_ASKED])
         if not awaited:
             return [Sought(key, None)]
+        if len(self._searches) >= MOST_SEARCHES:
+            self._waiting[key] = question, nodes
+            self._timers.set(key, now + ASK_AGAIN)
+            return []
         self._searches[key] = _Search(question, awaited, now + SEEK_WITHIN)
         return self._put(key, now)
 
@@ -76,6 +83,8 @@ class Seeking:
 
     def end(self, key: str) -> None:
         """Search no longer: the record came here meanwhile."""
+        if self._waiting.pop(key, None) is not None:
+            self._timers.drop(key)
         if key in self._searches:
             self._end(key)
 
@@ -97,5 +106,8 @@ class Seeking:
         """Ask again, and end the searches whose time is up."""
         out: list[Send | Sought] = []
         for key in self._timers.pop_due(now):
+            if key in self._waiting:
+                out += self.begin(*self._waiting.pop(key), now)
+                continue
             out += self._put(key, now) if now < self._searches[key].until else [self._end(key)]
         return out

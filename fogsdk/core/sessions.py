@@ -31,6 +31,8 @@ MOST_STATE = 1024 * 1024
 SESSION_KEEP = 7 * 86_400_000
 """Milliseconds for which a session is kept after its last step, if that does not say otherwise."""
 MOST_HEADS = 4
+MOST_PAST, MOST_PAST_RESULT = 16, 4096
+"""Earlier steps whose results are kept, for callers who were away, and how many bytes such a result may have."""
 _OVERHEAD = 4096
 _NO_STATE = values.encode(None)
 
@@ -113,7 +115,7 @@ class Sessions:
         found = self._keeper.locate(call, now)
         if found is not None:
             return found
-        unheard = self._keeper.in_doubt(call)
+        unheard = self._keeper.in_doubt(call, now)
         if not unheard:
             return None
         message = f"the session may be on {', '.join(unheard[:8])}, which cannot be asked now"
@@ -187,8 +189,8 @@ class Sessions:
     def _commit(self, call: Call, head: Head, now: int) -> Effects:
         """Have the new state kept; when it is, the call goes on, and finds its step taken."""
         replicas, key = self._keeper.replicas, call.about
-        data, left = _data([head]), call.task.keep or SESSION_KEEP
         record = replicas.get(key)
+        data, left = _data([head, *_past(record)]), call.task.keep or SESSION_KEEP
         if record is not None:
             self._before[key] = (record.progress, record.data)
             return replicas.update(key, head.step, data, now, left)
@@ -256,12 +258,20 @@ def merge(key: str, first: bytes, second: bytes) -> bytes:
     new = [head for head in more if head.tag not in known and heads and head.step == heads[0].step]
     if not new:
         return first
-    merged = _data([*heads, *new][:MOST_HEADS])
+    latest = [head for head in heads if head.step == heads[0].step]
+    merged = _data([*[*latest, *new][:MOST_HEADS], *heads[len(latest) :]])
     return merged if len(merged) <= limits.BODY_SIZE else first
 
 
 def _data(heads: list[Head]) -> bytes:
     return values.encode([[head.step, head.tag, head.state, head.result, head.by] for head in heads])
+
+
+def _past(record: Record | None) -> list[Head]:
+    """The steps before, without their states: for callers who were away when they were taken, while others went on."""
+    heads = [] if record is None else _heads(record)
+    small = [replace(head, state=b"") for head in heads if head.by and len(head.result) <= MOST_PAST_RESULT]
+    return small[:MOST_PAST]
 
 
 def _read(data: bytes) -> list[Head]:
@@ -292,7 +302,8 @@ def _base(heads: list[Head], task: Task) -> Head | None:
     """The state that a step goes on from."""
     if not heads:
         return Head(0, "", b"", b"", "") if task.step == 1 and not task.after else None
-    return next((head for head in heads if head.step + 1 == task.step and head.tag == task.after), None)
+    latest = [head for head in heads if head.step == heads[0].step]
+    return next((head for head in latest if head.step + 1 == task.step and head.tag == task.after), None)
 
 
 def _by(call: Call) -> str:

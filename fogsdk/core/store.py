@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from fogsdk.core.commands import Write
 from fogsdk.core.records import Record, recovered
 from fogsdk.core.timers import Timers
@@ -9,6 +11,8 @@ from fogsdk.wire import codec
 
 MOST_RECORDS = 10_000
 MOST_RECORD_BYTES = 256 * 1024 * 1024
+MOST_BURIED = 10_000
+"""Erased records that are remembered, so that a node which comes back with a copy is told to erase it."""
 
 
 class Store:
@@ -20,6 +24,7 @@ class Store:
         self._writes = 0
         self._unwritten: dict[int, str] = {}
         self._expiries: Timers[str] = Timers()
+        self._buried: OrderedDict[str, None] = OrderedDict()
 
     def deadline(self) -> int | None:
         """When the time of a record is over."""
@@ -35,6 +40,7 @@ class Store:
     def put(self, record: Record, now: int) -> Write:
         """Take a record in, in place of an older version."""
         self.forget(record.key)
+        self._buried.pop(record.key, None)
         self.records[record.key] = record
         self._bytes += len(record.data)
         self._expiries.set(record.key, record.expires)
@@ -62,6 +68,17 @@ class Store:
         """Take a record out of memory and journal."""
         self.forget(key)
         return self.wipe(key)
+
+    def bury(self, key: str) -> Write:
+        """Take out a record that was erased by who may, and remember that."""
+        self._buried[key] = None
+        if len(self._buried) > MOST_BURIED:
+            self._buried.popitem(last=False)
+        return self.drop(key)
+
+    def buried(self, key: str) -> bool:
+        """Whether the record of a key was erased here not long ago."""
+        return key in self._buried
 
     def forget(self, key: str) -> None:
         """Take a record out of memory alone."""

@@ -128,5 +128,5 @@ class Takers:
     def _patience(self, node: str) -> int:
         """How long a node may owe an answer."""
         member = self._directory.members.get(node)
-        usual = member.learned.extra.p95 if member is not None and member.learned else 0.0
+        usual = member.learned.extra.p50 if member is not None and member.learned else 0.0
         return max(SILENT_AFTER - PROBE_EVERY, min(LONGEST_SILENCE, int(PATIENCE * usual)))

@@ -115,7 +115,7 @@ class Work:
             clouds=clouds,
             cloud_known=bool(clouds) or (held.weight == "heavy" and self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
-            fallback=held.info.fallback == "fog" or self._me.role == "core",
+            fallback=held.info.fallback == "fog" or self._me.role == "core" or _undeclared(held),
             part=held.part is not None,
             left=None if held.expires is None else float(held.expires - now),
             via=task.via,
@@ -391,3 +391,8 @@ class Work:
         parts = [hop for index in sorted(parent.outcomes) for hop in parent.outcomes[index].hops]
         merged = (Hop(me, "merged", "", None, 0.0, ran),) if len(parent.outcomes) == len(parent.parts) else ()
         return (own, *parts, *failed, *merged, *parent.lost)[: limits.HOPS]
+
+
+def _undeclared(held: Held) -> bool:
+    """Whether nobody said how much work the task is: where its run times say it is heavy, it need not go to a cloud."""
+    return (held.task.weight or held.info.weight) == "auto"

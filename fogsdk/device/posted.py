@@ -7,8 +7,9 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fogsdk.core.builtins import PREFIX as BUILTIN
 from fogsdk.device.calls import build_task
-from fogsdk.errors import WireError
+from fogsdk.errors import TaskRefused, WireError
 from fogsdk.wire import limits
 from fogsdk.wire.messages import Task
 from fogsdk.wire.topics import check_id
@@ -38,6 +39,8 @@ def build_post(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], keep: float | str, copies: int | None, **options: Any
 ) -> Task:
     """A task to post, under an id that nobody can guess. Raises as ``build_task`` does."""
+    if name.startswith(BUILTIN):
+        raise TaskRefused("bad-arguments", f"{name} is answered by a node itself, and cannot be posted: run it")
     if copies not in (None, 1, 2):
         raise ValueError(f"copies is 1 or 2, not {copies!r}")
     message = build_task(secrets.token_hex(16), name, args, kwargs, **options)

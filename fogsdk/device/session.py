@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fogsdk.device.calls import build_task
-from fogsdk.errors import SessionConflict, TaskFailed, WireError
+from fogsdk.errors import SessionConflict, TaskFailed, TaskRefused, WireError
 from fogsdk.wire import limits
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Session:
         would run it: the step was not taken. After DeadlineExceeded, or an interruption, it may have been taken or not;
         the next ``run`` goes on from whatever it was, and :meth:`refresh` tells.
         """
+        if "state" in kwargs:
+            raise TaskRefused(
+                "bad-arguments", f"{task}: the fog passes the session's state as `state`, not the caller"
+            )
         until = None if deadline is None else time.monotonic() + deadline
         give_up = time.monotonic() + OWN_STEP_ENDS_WITHIN
         with self._lock:

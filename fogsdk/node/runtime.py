@@ -94,7 +94,8 @@ def clock() -> int:
 class Runtime:
     """A running node. Make it and use it on one event loop.
 
-    One whose ``identity`` keeps has a ``journal``; for one with chaos, ``disturb`` is who carries that out.
+    One whose ``identity`` keeps has a ``journal``; for one with chaos, ``disturb`` is who carries that out. A
+    ``recorder`` writes down what happens.
     """
 
     def __init__(
@@ -138,14 +139,14 @@ class Runtime:
 
     async def close(self) -> None:
         """End everything now: what is held is lost with the node, and its senders are told that it is gone."""
+        if self._recorder is not None:
+            self._recorder.close()
         self._send_goodbye()
         for handle in (self._timer, self._measuring):
             if handle is not None:
                 handle.cancel()
         await asyncio.gather(*(link.close() for link in self._links.values()))
         await self._executor.close()
-        if self._recorder is not None:
-            self._recorder.close()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
 

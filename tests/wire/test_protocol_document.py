@@ -228,7 +228,6 @@ CONSTANTS = {
     "ASK_AGAIN": seeking.ASK_AGAIN,
     "AUDIT_EVERY": copies.AUDIT_EVERY,
     "RECOVER_WITHIN": replicas.RECOVER_WITHIN,
-    "ERASE_WITHIN": copies.ERASE_WITHIN,
     "SESSION_KEEP": sessions.SESSION_KEEP,
     "STATE_SIZE": sessions.MOST_STATE,
     "HEADS": sessions.MOST_HEADS,
