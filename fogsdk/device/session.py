@@ -66,9 +66,7 @@ class Session:
         the next ``run`` goes on from whatever it was, and :meth:`refresh` tells.
         """
         if "state" in kwargs:
-            raise TaskRefused(
-                "bad-arguments", f"{task}: the fog passes the session's state as `state`, not the caller"
-            )
+            raise TaskRefused("bad-arguments", f"{task}: the fog passes the session's state as `state`, not the caller")
         until = None if deadline is None else time.monotonic() + deadline
         give_up = time.monotonic() + OWN_STEP_ENDS_WITHIN
         with self._lock:

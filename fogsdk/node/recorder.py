@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def _records(path: Path) -> Iterator[bytes]:
 
 def _packed(value: Any) -> Any:
     if is_dataclass(value):
-        kind = type(value)
+        kind: type = type(value)
         return cbor2.CBORTag(_OBJECT, [kind.__name__, *(_packed(getattr(value, name)) for name in _fields(kind))])
     if isinstance(value, (tuple, list)):
         return [_packed(each) for each in value]
@@ -140,7 +140,7 @@ def _packed(value: Any) -> Any:
     return value
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
@@ -153,6 +153,6 @@ def _unpacked(value: Any) -> Any:
         return _CLASSES[name](*(_unpacked(each) for each in rest))
     if isinstance(value, (list, tuple)):
         return tuple(_unpacked(each) for each in value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):  # cbor2 6 makes what is within a tag immutable
         return {key: _unpacked(each) for key, each in value.items()}
     return value
