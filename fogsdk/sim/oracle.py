@@ -89,10 +89,12 @@ class Oracle:
         return True
 
     def ended(self, node: str, life: int, start: Start, event: JobEvent) -> None:
-        """A worker is done with a job. A node that has a result does not run the same again; a posted task, which has
-        no sender, it may, if another took it over meanwhile."""
+        """A worker is done with a job. A node that has a result does not run the same again.
+
+        What is kept, a posted task or a step, it may: the result did not count if another node had the record meanwhile.
+        """
         self.runs += 1
-        if not isinstance(event, JobDone) or not start.sender:
+        if not isinstance(event, JobDone) or not start.sender or start.kind == "step":
             return
         known_life, ran = self._ran.get(node, (0, {}))
         if known_life != life:

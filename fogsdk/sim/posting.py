@@ -31,12 +31,14 @@ _MOMENTARY = ("behind", "unknown-receipt")
 
 @dataclass(eq=False, slots=True)
 class Posted:
-    """A task that was posted: its number, what is in it, and its receipt once there is one."""
+    """A task that was posted: its number, what is in it, and its receipt once there is one. ``turn`` numbers the times
+    that somebody is to fetch it: only the latest counts."""
 
     number: int
     what: str
     receipt: str = ""
     fetched: bool = False
+    turn: int = 0
 
 
 class Posting:
@@ -80,10 +82,11 @@ class Posting:
     # ------------------------------------------------------------ fetching
 
     def _later(self, delay: tuple[int, int], posted: Posted) -> None:
-        self._world.agenda.after(self._chance.randint(*delay), self._fetch, posted)
+        posted.turn += 1
+        self._world.agenda.after(self._chance.randint(*delay), self._fetch, posted, posted.turn)
 
-    def _fetch(self, posted: Posted) -> None:
-        if posted.fetched:
+    def _fetch(self, posted: Posted, turn: int) -> None:
+        if posted.fetched or turn != posted.turn:
             return
         self._later((10 * SECOND, 20 * SECOND), posted)  # whoever fetches may die over it
         device = self._chance.choice(self._world.devices)

@@ -25,7 +25,7 @@ MEASURE_EVERY = 1 * SECOND
 CALM = 5 * SECOND
 """Microseconds at the end of the workload without faults."""
 _STEP = SECOND // 2
-_MOST, _MOST_EACH = 200_000, 2_000  # things that may happen within a step, at all and for each machine
+_MOST, _MOST_EACH = 20_000, 500  # things that may happen within a step, at all and for each machine
 
 Tell = Callable[[float, float], None]
 """Called now and then with the seconds that have passed, and those that there are."""

@@ -57,6 +57,10 @@ def a_sessions_state_is_replicated_after_the_result(patch: pytest.MonkeyPatch) -
     _tell_at_once(patch, lambda record: record.key.startswith(SESSION))
 
 
+def a_receipt_goes_out_before_the_guardian_has_written(patch: pytest.MonkeyPatch) -> None:
+    _tell_at_once(patch, lambda record: not record.key.startswith(SESSION) and record.progress == 0)
+
+
 def _tell_at_once(patch: pytest.MonkeyPatch, concerned: Callable[[Record], bool]) -> None:
     """Have a record count as stored as soon as its home has it in memory: the copy follows some milliseconds later."""
     spread = Copies._spread
@@ -77,6 +81,7 @@ MUTATIONS: dict[Mutate, tuple[str, ...]] = {
     the_first_of_two_outcomes_is_no_end: ("delivered twice",),
     no_question_is_asked_twice: ("lost",),
     a_sessions_state_is_replicated_after_the_result: ("step lost", "step doubled"),
+    a_receipt_goes_out_before_the_guardian_has_written: ("posted task lost",),
 }
 
 
