@@ -91,7 +91,7 @@ class Oracle:
     def ended(self, node: str, life: int, start: Start, event: JobEvent) -> None:
         """A worker is done with a job. A node that has a result does not run the same again.
 
-        What is kept, a posted task or a step, it may: the result did not count if another node had the record meanwhile.
+        What is kept, a posted task or a step, it may: the result did not count if another had the record meanwhile.
         """
         self.runs += 1
         if not isinstance(event, JobDone) or not start.sender or start.kind == "step":
