@@ -96,6 +96,12 @@ class Copies:
         record.erased = True
         return [self.store.wipe(key), *self._spread(record, now)]
 
+    def take_back(self, key: str, now: int) -> Effects:
+        """Erase a record that nobody was told of: should another node have begun it too, that one stays."""
+        record = self.store.records[key]
+        record.told = record.safe = False
+        return self.erase(key, now)
+
     def hand_over(self, key: str, now: int) -> Effects:
         """Make the guardian of a record home, and this node guardian, as far as there is one."""
         record = self.store.records[key]
@@ -177,8 +183,11 @@ class Copies:
         return [self.store.drop(record.key)]
 
     def _bury(self, record: Record) -> Effects:
+        if not (record.told or record.safe):
+            return self._drop(record)  # it counted nowhere: another node's of this key is not to go with it
         self._stop_sending(record)
-        return [self.store.bury(record.key)]
+        forgotten = record.told or record.safe  # and not one that was taken back: another node may have begun it too
+        return [self.store.bury(record.key) if forgotten else self.store.drop(record.key)]
 
     def _tell(self, node: str, message: Replica | Seek) -> list[Send]:
         member = self._directory.members.get(node)

@@ -82,7 +82,7 @@ class Posts:
             return []
         nodes = [node for node in (record.home, record.guardian) if node]
         if len(nodes) < (task.copies or 1):
-            return [*keeper.replicas.erase(call.about, now), Yielded(call.about), *self._too_few(call, now)]
+            return [*keeper.replicas.take_back(call.about, now), Yielded(call.about), *self._too_few(call, now)]
         said = {"receipt": call.about, "copies": len(nodes), "nodes": nodes}
         return keeper.answer(call, Result(task.id, values.encode(said)), now)
 
@@ -163,7 +163,7 @@ class Posts:
         posting = [call for call in self._keeper.calls.about(key) if call.task.keep is not None]
         if record is None or record.told or record.progress or not posting:
             return replicas.accept(key)
-        out = replicas.erase(key, now)
+        out = replicas.take_back(key, now)
         for call in posting:
             refused = Refused(call.task.id, self._keeper.node, "no-journal", f"the journal cannot be written: {why}")
             out += self._keeper.answer(call, refused, now)

@@ -63,7 +63,8 @@ class Replicas(Copies):
     def _asked(self, node: str, question: Seek, now: int) -> Effects:
         record = self.store.records.get(question.key)
         if record is None and self.store.buried(question.key):
-            return [*self._tell(node, Replica(question.key, 0, 0, self.me, "", b"", 0, safe=True))]
+            gone = Replica(question.key, 0, 0, self.me, "", b"", 0, safe=True)
+            return [*self._tell(node, gone), *self._say(node, Kept(question.key, self.me))]
         if record is None:
             return [*self._say(node, Kept(question.key, self.me))]
         if record.erased:
