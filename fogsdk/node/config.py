@@ -39,6 +39,7 @@ _WORK = "tasks and workers"
 _NODE = "this node"
 _BROKER = "broker"
 _LOGIN = "login and encryption"
+_DOORS = "ways in without a broker"
 _FINDING = "finding each other"
 _RUNNING = "running"
 _KEEPING = "keeping for others"
@@ -155,6 +156,10 @@ class NodeSettings(SiteSettings):
     policy: Literal["predictive", "threshold", "queue-wait"] = setting(
         "predictive", "how the place where a task runs is chosen", group=_WORK
     )
+    http_port: Port | None = setting(
+        None, "serve HTTP, and a page for people, on this port (8080 is usual)", group=_DOORS
+    )
+    coap_port: Port | None = setting(None, "serve CoAP on this port (5683 is usual)", group=_DOORS)
     role: Id = setting("fog", "its role in the site", group=_NODE)
     journal: Path | None = setting(
         None, "file that keeps posted tasks and sessions; by default among this user's state", group=_KEEPING

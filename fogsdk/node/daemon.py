@@ -10,7 +10,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from fogsdk import __version__
 from fogsdk.core.events import Measured
@@ -22,6 +22,7 @@ from fogsdk.node.broker import Broker
 from fogsdk.node.chaos import Agent
 from fogsdk.node.config import NodeSettings, SiteSettings
 from fogsdk.node.discovery import Discovery
+from fogsdk.node.door import Door
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import Journal
 from fogsdk.node.recorder import Recorder
@@ -102,8 +103,10 @@ class Daemon:
         *,
         journal: Journal | None = None,
         recorder: Recorder | None = None,
+        doors: Sequence[Door] = (),
     ) -> None:
         self.settings = settings
+        self._doors = doors
         self._chaos = Agent(executor, lambda: self._broker)
         self.runtime = Runtime(
             identity,
@@ -163,6 +166,8 @@ class Daemon:
             if self.settings.mdns:
                 await self._discovery.start()
             await self._serve_broker()
+            for door in self._doors:
+                await self.runtime.open_door(door)
             if self.settings.broker == "auto" and not self.settings.brokers:
                 self._keeper = asyncio.ensure_future(self._keep_one_served())
             log.info(

@@ -13,6 +13,7 @@ from fogsdk import tasks
 from fogsdk.errors import FogError
 from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.daemon import Daemon, node_identity, offer
+from fogsdk.node.doors import doors
 from fogsdk.node.journal import open_journal
 from fogsdk.node.pool import Pool
 from fogsdk.node.recorder import Recorder
@@ -38,7 +39,8 @@ async def _serve(settings: NodeSettings) -> None:
     journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
     identity = node_identity(settings, offer(specs), settings.workers, EXPRESS, keeps=journal is not None)
     recorder = Recorder(settings.record, identity) if settings.record else None
-    await Daemon(settings, identity, pool, journal=journal, recorder=recorder).serve()
+    daemon = Daemon(settings, identity, pool, journal=journal, recorder=recorder, doors=doors(settings))
+    await daemon.serve()
 
 
 def start_log(level: str) -> None:

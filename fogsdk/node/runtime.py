@@ -43,6 +43,7 @@ from fogsdk.core.outbox import Outbox
 from fogsdk.device.notes import NoteLog
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
+from fogsdk.node.door import Door
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import Journal
 from fogsdk.node.link import Link
@@ -120,6 +121,7 @@ class Runtime:
         self._disturb = disturb
         self._recorder = recorder
         self._links: dict[str, Link] = {}
+        self._doors: dict[str, Door] = {}
         self._subscriptions: dict[str, None] = {}
         self._outbox = Outbox()
         self._notes = NoteLog(log)
@@ -142,6 +144,7 @@ class Runtime:
         if self._recorder is not None:
             self._recorder.close()
         self._send_goodbye()
+        await self.close_doors()
         for handle in (self._timer, self._measuring):
             if handle is not None:
                 handle.cancel()
@@ -198,6 +201,18 @@ class Runtime:
     def _link_up(self, name: str) -> None:
         self._links[name].subscribe(list(self._subscriptions))
         self.tell(LinkUp(name))
+
+    # ------------------------------------------------------------ doors
+
+    async def open_door(self, door: Door) -> None:
+        """Let senders come in by one more way than the brokers. Raises ConfigError where it cannot be opened."""
+        await door.open(self)
+        self._doors[door.name] = door
+
+    async def close_doors(self) -> None:
+        """Let nobody in any more but by the brokers, and answer nobody who came in otherwise."""
+        doors, self._doors = self._doors, {}
+        await asyncio.gather(*(door.close() for door in doors.values()))
 
     # ------------------------------------------------------------ events in
 
@@ -272,7 +287,7 @@ class Runtime:
         for command in commands:
             match command:
                 case Send():
-                    self._outbox.add(command)
+                    self._send(command)
                 case Start():
                     self._executor.start(command)
                 case Stop():
@@ -301,6 +316,13 @@ class Runtime:
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _send(self, send: Send) -> None:
+        door = self._doors.get(send.link)
+        if door is None:
+            self._outbox.add(send)
+        else:
+            door.deliver(send)
 
     def _flush(self) -> None:
         self._flushing = False

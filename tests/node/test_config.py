@@ -39,6 +39,8 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "broker": ("amqtt", '"amqtt"', "amqtt"),
     "broker_config": ("b.conf", '"b.conf"', Path("b.conf")),
     "broker_port": ("18830", "18830", 18830),
+    "http_port": ("8080", "8080", 8080),
+    "coap_port": ("5683", "5683", 5683),
     "username": ("me", '"me"', "me"),
     "password": ("secret", '"secret"', "secret"),
     "password_file": ("pw", '"pw"', Path("pw")),
