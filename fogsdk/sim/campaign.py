@@ -31,6 +31,9 @@ from fogsdk.sim.world import World
 VIRTUAL_SECONDS = 40.0
 CODEC_EVERY = 10
 """Of so many seeds one has every message encoded and decoded on its way."""
+GRACE = 600.0
+"""Seconds for all that is open when the storm is over: a node left alone with the work of five is slow, which loses
+nothing."""
 QUIET = 20.0
 """Seconds after the last outcome in which all that is left must end by itself."""
 MIX = {"light": 0.89, "middle": 0.05, "split": 0.02, "heavy": 0.02, "broken": 0.01, "deadly": 0.01}
@@ -64,7 +67,7 @@ def scenario(seed: int, tasks: int) -> Scenario:
     chance = random.Random(f"{seed} campaign")
     devices = chance.randint(3, 8)
     return Scenario(
-        nodes=chance.randint(4, 7),
+        nodes=chance.randint(5, 8),
         devices=devices,
         brokers=chance.randint(1, 3),
         seconds=VIRTUAL_SECONDS,
@@ -77,6 +80,7 @@ def scenario(seed: int, tasks: int) -> Scenario:
         sessions=SESSIONS,
         faults=_storm(chance),
         codec=seed % CODEC_EVERY == 0,
+        grace=GRACE,
         quiet=QUIET,
     )
 
@@ -90,7 +94,8 @@ def _storm(chance: random.Random) -> Plan:
     harmless = tuple(fault for fault in faults if fault.kind not in DOWN)
     promises = ("step", "receipt")
     aimed = tuple(Fault(kind="crash", target="node-*", per_minute=6, lasts=AIMED, aimed=each) for each in promises)
-    for_good = tuple(replace(fault, lasts=_AT_ONCE, returns=False) for fault in aimed)
+    at = int(chance.uniform(5, VIRTUAL_SECONDS - 10) * SECOND)
+    for_good = tuple(replace(fault, per_minute=0, at=(at,), lasts=_AT_ONCE, returns=False) for fault in aimed)
     return Plan((*harmless, *aimed, *for_good), nodes_down=1)
 
 

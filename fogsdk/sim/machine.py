@@ -6,6 +6,7 @@ frozen (what happens is dealt with afterwards) or slow (everything takes a while
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,8 @@ class Machine:
         self.lag = 0
         self.sent = self.received = self.sent_bytes = self.received_bytes = 0
         self.aimed_at: dict[str, Callable[[], None]] = {}
-        self._backlog: list[Event] = []
-        self._ready = 0
+        self._backlog: deque[Event] = deque()
+        self._at_work = False
         self.hampered = False
         self._timer: int | None = None
         self._ticked = self._ticks = 0
@@ -76,8 +77,8 @@ class Machine:
         self.life += 1
         self.links, self.topics = {}, {}
         self.frozen = self.hampered = False
-        self.lag = self._ready = 0
-        self._backlog, self._timer = [], None
+        self.lag = 0
+        self._backlog, self._at_work, self._timer = deque(), False, None
         self.core = self.make_core()
         self._do(self.core.start())
         self.reach_brokers()
@@ -119,17 +120,17 @@ class Machine:
         if not self.frozen:
             return
         self.frozen = False
-        backlog, self._backlog = self._backlog, []
-        for event in backlog:
-            self.tell(event)
         for connection in list(self.links.values()):
             if not connection.up:
                 self.lost(connection)
+        self._go_on()
+        self._see()
         self._arm()
 
     def slow_down(self, lag: int, factor: float) -> None:  # noqa: ARG002 - a device has no jobs to stretch
         """Take ``lag`` microseconds over each event from now on, and ``factor`` times as long over each job."""
-        self.lag, self.hampered = lag, True
+        self.lag = lag
+        self._see()
 
     def cut(self, cut: Cut) -> None:
         """Cut the machine off: nothing passes, and after a while brokers and machine give each other up."""
@@ -264,28 +265,28 @@ class Machine:
     def tell(self, event: Event) -> None:
         """Pass an event to the core, as soon as the machine comes to it."""
         if self.hampered:
-            self._tell_later(event)
+            self._backlog.append(event)
+            self._go_on()
         elif self.on:
             self.handle(event)
 
-    def _tell_later(self, event: Event) -> None:
-        now = self.world.agenda.now
-        if self.frozen:
-            self._backlog.append(event)
-        elif self.lag or self._ready > now:
-            self._ready = max(self._ready, now) + self.lag
-            self.world.agenda.at(self._ready, self._late, event, self.life)
-        else:
-            self.hampered = False
-            self.tell(event)
+    def _go_on(self) -> None:
+        """See to it that what waits is dealt with, one event after the other."""
+        if self._backlog and not self._at_work and not self.frozen:
+            self._at_work = True
+            self.world.agenda.after(self.lag, self._take_next, self.life)
 
-    def _late(self, event: Event, life: int) -> None:
+    def _take_next(self, life: int) -> None:
         if life != self.life or not self.on:
             return
-        if self.frozen:
-            self._backlog.append(event)
-        else:
-            self.handle(event)
+        self._at_work = False
+        if self._backlog and not self.frozen:
+            self.handle(self._backlog.popleft())
+        self._go_on()
+        self._see()
+
+    def _see(self) -> None:
+        self.hampered = self.frozen or self.lag > 0 or bool(self._backlog)
 
     def handle(self, event: Event) -> None:
         """Have the core take in an event, and carry out what it says. How long a node thinks of a task is measured."""
@@ -298,6 +299,8 @@ class Machine:
             commands = self.core.handle(event, now)
         if commands:
             self._do(commands)
+        if type(event) is Tick:
+            self._timer = None
         self._arm()
 
     def _do(self, commands: list[Command]) -> None:
@@ -317,19 +320,18 @@ class Machine:
     def _fire(self, life: int, at: int) -> None:
         if life != self.life or at != self._timer or not self.on:
             return
-        self._timer = None
-        if self.frozen:
-            return  # armed again when it thaws
         now = self.world.agenda.now // MILLISECOND
         deadline = self.core.deadline()
-        if deadline is not None and deadline <= now:
-            self._ticks = self._ticks + 1 if now == self._ticked else 1
-            self._ticked = now
-            if self._ticks > MOST_TICKS:
-                raise RuntimeError(f"{self.name}: at {now} ms a timer of {deadline} ms that is never done")
-            self.tell(Tick())
-        else:
-            self._arm()
+        if self.frozen or deadline is None or deadline > now:
+            self._timer = None  # armed again when it thaws
+            if not self.frozen:
+                self._arm()
+            return
+        self._ticks = self._ticks + 1 if now == self._ticked else 1
+        self._ticked = now
+        if self._ticks > MOST_TICKS:
+            raise RuntimeError(f"{self.name}: at {now} ms a timer of {deadline} ms that is never done")
+        self.tell(Tick())  # until the core has it, the timer rests
 
 
 def _promise(result: Result) -> str:

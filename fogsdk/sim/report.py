@@ -45,7 +45,7 @@ def report(world: World) -> dict[str, Any]:
         "stories": list(oracle.told),
         "runs": oracle.runs,
         "posted": len(world.posting.posted),
-        "steps": sum(counter.step for counter in world.stepping.counters),
+        "steps": sum(counter.told for counter in world.stepping.counters),
         "faults": dict(sorted(Counter(episode.kind for episode in world.storm.episodes).items())),
         "traffic": _traffic(world),
         "decision_us": _decisions(world),

@@ -32,13 +32,16 @@ _WITH_DEADLINE = 0.1
 
 @dataclass(eq=False, slots=True)
 class Counter:
-    """One session, and the life of the device that steps it. ``step`` is the last that was told, ``tag`` its state's.
-    ``unsure`` are the attempts at the next one (sender and id) that may have been taken, or still be."""
+    """One session, and the life of the device that steps it. ``step`` and ``tag`` are where its device sees it, ``told``
+    is the last step that any device was told of: a node that was cut off may show an earlier one for a while, but must
+    not step from there. ``unsure`` are the attempts at the next one (sender and id) that may have been taken, or still
+    be."""
 
     name: str
     device: DeviceMachine
     life: int = 0
     step: int = 0
+    told: int = 0
     tag: str = ""
     attempt: str = ""
     unsure: dict[str, None] = field(default_factory=dict)
@@ -120,12 +123,14 @@ class Stepping:
             case Expired():
                 return "" if record.deadline is not None else f"{outcome}"
             case Refused():
-                known = counter.unsure or not self._strict or "not found" in outcome.message
+                stale = counter.step < counter.told
+                known = counter.unsure or stale or not self._strict or "not found" in outcome.message
                 return "" if outcome.reason == "conflict" and known else f"{outcome}"
 
     def _stepped(self, counter: Counter, outcome: Outcome) -> None:
         if isinstance(outcome, Result):
             counter.step, counter.tag = counter.step + 1, outcome.tag
+            self._told(counter)
             counter.unsure.clear()  # they go on from a state that is no more
         elif isinstance(outcome, Expired):
             self._in_doubt(counter)
@@ -133,6 +138,12 @@ class Stepping:
             counter.look = True
         counter.attempt = ""
         self._later(_AGAIN if counter.look else THINKING, counter)
+
+    def _told(self, counter: Counter) -> None:
+        if self._strict and counter.step <= counter.told:
+            story = f"step {counter.step} of {counter.name} was told, and {counter.told} were told before"
+            self._world.oracle.break_("step doubled", story)
+        counter.told = max(counter.told, counter.step)
 
     # ------------------------------------------------------------ looking where it is
 
@@ -145,29 +156,34 @@ class Stepping:
             self._later(_AGAIN, counter)
             return
         said = values.decode(outcome.body)
-        self._check(counter, said["step"], said["by"])
-        if said["step"] != counter.step:
-            counter.unsure.clear()
         counter.step, counter.tag, counter.look = said["step"], said["tag"], False
+        if counter.step > counter.told:
+            self._check(counter, said["by"])
         if self._world.agenda.now < self._until:
             self._later(THINKING, counter)
+        elif counter.step < counter.told and self._strict:
+            self._later(_AGAIN, counter)
         else:
             counter.over = True
             self._world.oracle.open -= 1
 
-    def _check(self, counter: Counter, step: int, by: str) -> None:
-        if not self._strict:
-            return
-        if step < counter.step:
-            self._world.oracle.break_("step lost", f"{counter.name} is at {step}, and step {counter.step} was told")
-        elif step > counter.step and not (step == counter.step + 1 and by in counter.unsure):
-            story = f"{counter.name} is at {step} by {by}; {counter.step} were told, {len(counter.unsure)} are in doubt"
+    def _check(self, counter: Counter, by: str) -> None:
+        """It is further than anybody was told: then it is so by an attempt that is in doubt."""
+        if self._strict and not (counter.step == counter.told + 1 and by in counter.unsure):
+            story = (
+                f"{counter.name} is at {counter.step} by {by}; {counter.told} were told, in doubt are {counter.unsure}"
+            )
             self._world.oracle.break_("step doubled", story)
+        counter.told = counter.step
+        counter.unsure.clear()
 
     def finish(self) -> None:
         """The run is over."""
         for counter in self.counters:
-            if not counter.over:
+            if not counter.over and counter.step < counter.told:
+                story = f"{counter.name} is at {counter.step}, and step {counter.told} was told"
+                self._world.oracle.break_("step lost", story)
+            elif not counter.over:
                 self._world.oracle.break_("session stuck", f"{counter.name} after step {counter.step}")
 
 
