@@ -34,9 +34,9 @@ _WITH_DEADLINE = 0.1
 class Counter:
     """One session, and the life of the device that steps it.
 
-    ``step`` and ``tag`` are where its device sees it, ``told`` is the last step that any device was told of: a node that
-    was cut off may show an earlier one for a while, but must not step from there. ``unsure`` are the attempts at the
-    next one (sender and id) that may have been taken, or still be.
+    ``step`` and ``tag`` are where its device sees it, ``told`` is the last step that any device was told of: a node
+    that was cut off may show an earlier one for a while, but must not step from there. ``unsure`` are the attempts at
+    the next one (sender and id) that may have been taken, or still be.
     """
 
     name: str
