@@ -25,8 +25,11 @@ _BY_NAME = "fog.session"
 
 def keepers(members: Iterable[Member]) -> list[str]:
     """The nodes that keep records for others, and are there to do so."""
-    able = [m for m in members if m.birth.keeps and m.role != "cloud"]
-    return [m.node for m in able if m.present and not m.leaving]
+    return [member.node for member in members if _keeps(member)]
+
+
+def _keeps(member: Member) -> bool:
+    return member.birth.keeps and member.role != "cloud" and member.present and not member.leaving
 
 
 def receipt(sender: str, task: Task) -> str:
@@ -95,13 +98,18 @@ class Routes:
         named, entry.instead = members.get(entry.instead), ""
         if named is not None and named.links:
             return named
-        able = [m for m in members.values() if m.present and now >= max(m.suspect_until, entry.avoid.get(m.node, 0))]
         if entry.to:
-            return next((member for member in able if member.node == entry.to), None)
-        there = keepers(able)
-        last = self._last.get(key)
-        if last not in there:
-            last = next(iter(ranked(key, there)), "")
-        if not last and not any(member.birth.keeps for member in members.values()):
+            only = members.get(entry.to)
+            return only if only is not None and _able(only, entry, now) else None
+        last = members.get(self._last.get(key, ""))
+        if last is not None and _keeps(last) and _able(last, entry, now):
+            return last
+        able = [member for member in members.values() if _able(member, entry, now)]
+        first = next(iter(ranked(key, keepers(able))), None)
+        if first is None and not any(member.birth.keeps for member in members.values()):
             return next((member for member in able if member.role != "cloud"), None)  # it says what is missing
-        return members.get(last)
+        return None if first is None else members[first]
+
+
+def _able(member: Member, entry: Entry, now: int) -> bool:
+    return member.present and now >= max(member.suspect_until, entry.avoid.get(member.node, 0))
