@@ -1,0 +1,1 @@
+"""What firmware people copy is run: every example against a real node and broker."""

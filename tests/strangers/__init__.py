@@ -1,0 +1,1 @@
+"""Programs that know nothing of fogsdk, and use a fog as docs/protocol.md says."""
