@@ -6,6 +6,8 @@ Ids, deadlines, dedupe and refusals so mean the same as over MQTT: the core does
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fogsdk.core.commands import Send
@@ -14,11 +16,21 @@ if TYPE_CHECKING:
     from fogsdk.node.runtime import Runtime
 
 
+@dataclass(frozen=True)
+class Service:
+    """What mDNS announces a door as (RFC 6763): a ``type`` like ``_http._tcp``, and entries of its TXT record."""
+
+    type: str
+    port: int
+    text: Mapping[str, str] = field(default_factory=dict)
+
+
 class Door(Protocol):
     """One way in. It is used on the event loop of its runtime alone."""
 
     name: str
     """The link of what is asked through it; no broker's URL."""
+    service: Service
 
     async def open(self, runtime: Runtime) -> None:
         """Listen. Raises ConfigError, with what to do about it, where that is not possible."""

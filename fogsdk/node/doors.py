@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fogsdk.device.addresses import own_address
 from fogsdk.errors import ConfigError
 from fogsdk.node.config import NodeSettings
 from fogsdk.node.door import Door
@@ -22,3 +23,16 @@ def doors(settings: NodeSettings) -> list[Door]:
     except ImportError as error:
         raise ConfigError(f"this needs more than is installed: pip install 'fogsdk[doors]' ({error})") from error
     return wanted
+
+
+def addresses(settings: NodeSettings) -> tuple[str, ...]:
+    """The URLs of these doors, as a node's birth tells them to the site."""
+    everywhere = settings.host in ("0.0.0.0", "::")
+    host = next(iter(settings.advertise), "") or (own_address() if everywhere else settings.host)
+    host = f"[{host}]" if ":" in host else host
+    urls = []
+    if host and settings.http_port is not None:
+        urls.append(f"{'https' if settings.http_cert else 'http'}://{host}:{settings.http_port}/")
+    if host and settings.coap_port is not None:
+        urls.append(f"coap://{host}:{settings.coap_port}")
+    return tuple(urls)
