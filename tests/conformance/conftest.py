@@ -17,6 +17,7 @@ from tests.conformance.link import Link
 from tests.conformance.link_coap import CoapLink
 from tests.conformance.link_http import HttpLink
 from tests.conformance.link_mqtt import MqttLink
+from tests.conformance.link_phone import PhoneLink
 from tests.conformance.link_sdk import SdkLink
 from tests.e2e.conftest import journal, no_process_is_left, pytest_runtest_makereport
 from tests.e2e.site import Site
@@ -49,6 +50,7 @@ def _mqtt(version: Version, as_json: bool) -> Callable[[OpenSite, str], Link]:
 WAYS: dict[str, Callable[[OpenSite, str], Link]] = {
     "sdk-mqtt": lambda site, name: SdkLink(site.connect(name=name)),
     "sdk-coap": lambda site, name: SdkLink(fogsdk.connect(f"coap://127.0.0.1:{site.coap}", name=name)),
+    "phone": lambda site, name: PhoneLink(site.folder, site.broker.url, name),
     "mqtt-3.1.1-cbor": _mqtt(Version.MQTTv311, as_json=False),
     "mqtt-3.1.1-json": _mqtt(Version.MQTTv311, as_json=True),
     "mqtt-5-cbor": _mqtt(Version.MQTTv5, as_json=False),

@@ -57,6 +57,8 @@ class Link(Protocol):
 
     json: bool
     """Whether values travel as JSON: byte strings come back as base64url text, and arrays as lists."""
+    arrays: bool
+    """Whether numpy is there to make arrays of what comes back."""
     persists: bool
     """Whether it sees itself to it that a refusal which is only for now ends in a result."""
     most_body: int

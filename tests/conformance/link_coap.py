@@ -42,6 +42,7 @@ class CoapCall:
 class CoapLink:
     """A client of its own name, with an event loop in a thread."""
 
+    arrays = True
     persists = False
     most_body = limits.MESSAGE_SIZE - 1024
 

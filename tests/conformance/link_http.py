@@ -56,6 +56,7 @@ class HttpCall:
 class HttpLink:
     """A client of its own name."""
 
+    arrays = True
     persists = False
     most_body = limits.MESSAGE_SIZE - 1024
 

@@ -40,6 +40,7 @@ class MqttCall:
 class MqttLink:
     """A client of its own name, which sends to one node, or to whichever is first to take it."""
 
+    arrays = True
     persists = False
 
     def __init__(self, port: int, name: str, *, version: MQTTProtocolVersion, as_json: bool, node: str = "") -> None:

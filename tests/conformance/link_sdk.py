@@ -57,6 +57,7 @@ class SdkLink:
     """A connected Fog."""
 
     json = False
+    arrays = True
     persists = True
     most_body = limits.BODY_SIZE
 

@@ -1,0 +1,1 @@
+"""The page for phones and people, in a real browser, on real nodes."""
