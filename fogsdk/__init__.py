@@ -20,13 +20,13 @@ from fogsdk.errors import (
     TooLarge,
     WireError,
 )
-from fogsdk.tasks import progress, task
 
 if TYPE_CHECKING:
     from fogsdk.device.fog import Fog, connect
     from fogsdk.device.future import FogFuture, Trace
     from fogsdk.device.posted import Receipt
     from fogsdk.device.session import Session
+    from fogsdk.tasks import progress, task
 
 __version__ = "0.1.0"
 
@@ -58,13 +58,17 @@ _LAZY = {
     "Trace": "fogsdk.device.future",
     "Receipt": "fogsdk.device.posted",
     "Session": "fogsdk.device.session",
+    "progress": "fogsdk.tasks",
+    "task": "fogsdk.tasks",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """The device side is imported when it is first used: a worker process never needs it."""
+    """Everything is imported when it is first used: a worker process never needs the device side, nor a device that
+    of nodes, and a script that may need the fog is not slowed down by it."""
     if name not in _LAZY:
         raise AttributeError(f"module 'fogsdk' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return found

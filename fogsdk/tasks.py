@@ -16,6 +16,10 @@ from typing import Any, TypeVar, overload
 
 from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused, TooLarge, WireError
 from fogsdk.wire import limits, values
+from fogsdk.wire.messages import Body, TaskInfo
+
+Join = Callable[[list[Body]], Body]
+"""Puts an encoding together from its pieces."""
 
 RESERVED = "fog."
 """Calls whose names begin so are answered by the nodes themselves."""
@@ -54,6 +58,21 @@ class TaskSpec:
     def signature(self) -> str:
         """The function's signature as text, for people."""
         return str(self.parameters)[: limits.TEXT_LENGTH]
+
+    @property
+    def info(self) -> TaskInfo:
+        """The task as births announce it."""
+        return TaskInfo(
+            self.name,
+            self.version,
+            self.weight,
+            None if self.timeout is None else int(self.timeout * 1000),
+            self.memory,
+            self.split is not None,
+            self.fallback,
+            self.signature,
+            self.summary,
+        )
 
     @property
     def summary(self) -> str:
@@ -174,13 +193,15 @@ def reporting(report: Callable[[float], None]) -> Iterator[None]:
         _report.reset(token)
 
 
-def perform(kind: str, name: str, bodies: tuple[bytes, ...], shares: tuple[float, ...] = ()) -> Any:
+def perform(
+    kind: str, name: str, bodies: tuple[Body, ...], shares: tuple[float, ...] = (), join: Join = b"".join
+) -> Any:
     """Do one job in this process: what every executor's worker calls.
 
     ``run`` takes the CBOR of ``[args, kwargs]`` and returns the CBOR of the result; ``split`` takes the same and
     returns a tuple of them, at most one for each share; ``merge`` takes the CBOR results of the parts and returns the
     CBOR of the whole; ``step`` takes the CBOR of ``[args, kwargs]`` and that of a session's state, and returns the CBOR
-    of ``[new state, result]``, each as the bytes of its own CBOR.
+    of ``[new state, result]``, each as the bytes of its own CBOR. ``join`` puts an encoding together from its pieces.
 
     Raises TaskRefused for what was never run, and whatever the task raised otherwise.
     """
@@ -188,22 +209,22 @@ def perform(kind: str, name: str, bodies: tuple[bytes, ...], shares: tuple[float
     if spec is None:
         raise TaskRefused("unknown-task", f"no task {name!r} here; there are {_some(registry)}")
     if kind == "merge" and spec.merge is not None:
-        return _encode_result(spec.merge([values.decode(body) for body in bodies]))
+        return _encode_result(spec.merge([values.decode(body) for body in bodies]), join)
     if kind == "step":
         return _step(spec, *bodies)
     args, kwargs = _arguments(spec, bodies[0])
     if kind == "split" and spec.split is not None:
-        return tuple(_encode_part(part) for part in spec.split(list(shares), *args, **kwargs))
+        return tuple(_encode_part(part, join) for part in spec.split(list(shares), *args, **kwargs))
     if kind != "run":
         raise TaskRefused("bad-arguments", f"task {name!r} declares no split and merge")
-    return _encode_result(spec.function(*args, **kwargs))
+    return _encode_result(spec.function(*args, **kwargs), join)
 
 
-def _step(spec: TaskSpec, body: bytes, state: bytes) -> bytes:
+def _step(spec: TaskSpec, body: Body, state: Body) -> Body:
     args, kwargs = _arguments(spec, body, {"state": values.decode(state)})
     match spec.function(*args, **kwargs):
         case (new_state, result):
-            return _encode_result([values.encode(new_state), values.encode(result)])
+            return _encode_result([values.encode(new_state), values.encode(result)], b"".join)
     raise TypeError(f"{spec.name}: the task of a session's step must return (state, result)")
 
 
@@ -212,7 +233,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(known[:8]) + (", ..." if len(known) > 8 else "") if known else "none"
 
 
-def _arguments(spec: TaskSpec, body: bytes, more: dict[str, Any] | None = None) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(spec: TaskSpec, body: Body, more: dict[str, Any] | None = None) -> tuple[list[Any], dict[str, Any]]:
     try:
         match values.decode(body):
             case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
@@ -226,21 +247,22 @@ def _arguments(spec: TaskSpec, body: bytes, more: dict[str, Any] | None = None) 
     raise TaskRefused("bad-arguments", f"{spec.name}: arguments must be [list, map with text keys]")
 
 
-def _encode_part(part: Any) -> bytes:
+def _encode_part(part: Any, join: Join) -> Body:
     """A part is a tuple of arguments, or ``(args, kwargs)`` when its last two are a tuple and a dict."""
     match part:
         case (tuple(args), dict(kwargs)):
-            return values.encode([list(args), kwargs])
+            return join(values.encode_in_pieces([list(args), kwargs]))
         case tuple(args) | list(args):
-            return values.encode([list(args), {}])
+            return join(values.encode_in_pieces([list(args), {}]))
     raise TaskDefinitionError(f"split must return tuples of arguments, not {type(part).__name__}")
 
 
-def _encode_result(result: Any) -> bytes:
-    body = values.encode(result)
-    if len(body) > limits.BODY_SIZE:
-        raise TooLarge(f"the result has {len(body)} bytes, the limit is {limits.BODY_SIZE}")
-    return body
+def _encode_result(result: Any, join: Join) -> Body:
+    pieces = values.encode_in_pieces(result)
+    size = sum(map(len, pieces))
+    if size > limits.BODY_SIZE:
+        raise TooLarge(f"the result has {size} bytes, the limit is {limits.BODY_SIZE}")
+    return join(pieces)
 
 
 def describe(error: BaseException) -> tuple[str, str, str]:

@@ -14,13 +14,18 @@ from fogsdk.cli.latency import answers
 from fogsdk.cli.observer import Observer
 from fogsdk.cli.output import clean, milliseconds, note, terminal, write_json
 from fogsdk.cli.survey import Seen, survey
+from fogsdk.device.doctor import WRONG, examine
 from fogsdk.device.url import BrokerUrl
 from fogsdk.errors import ConnectionFailed
 
 HELP = "look for what is wrong between here and the site, and say what to do"
 MORE = """It takes some seconds. Each line is ok, a note (no fault, but good to know) or
 wrong; then it says what to do. The exit code is 0 only when nothing is wrong,
-and 5 when no broker could be reached."""
+and 5 when no broker could be reached.
+
+With --device it goes the way that a device's program goes, one step after the
+other: name, network, port, TLS, login, access list, nodes, a task. On a device
+without this command: python -m fogsdk.device.doctor mqtt://192.168.1.9"""
 
 SECONDS = 2.0
 """Time to listen to a site."""
@@ -46,12 +51,22 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
+    parser.add_argument(
+        "--device",
+        action="store_true",
+        help="go the way of a device, step by step: mqtt, coap or http URLs, invitations",
+    )
+    options.complete_files(
+        parser.add_argument("--token-file", metavar="FILE", help="with --device: file that holds a token for HTTP")
+    )
     options.add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, as far as it can be reached."""
     doctor = _Doctor(args)
+    if args.device:
+        return doctor.conclude(doctor.check_device())
     doctor.check_versions()
     urls, source = options.urls(args)
     doctor.check_mdns(needed=source not in ("--url", "$FOG_URL"))
@@ -95,6 +110,19 @@ class _Doctor:
         if not reached:
             return 5
         return 1 if wrong else 0
+
+    # ------------------------------------------------------------ a device's way
+
+    def check_device(self) -> bool:
+        """Go each way that a device may go; tells whether one of them leads somewhere."""
+        reached, token = False, options.read_token(self._args.token_file)
+        for way in options.urls(self._args)[0]:
+            well = True
+            for step in examine(way, self._login, site=self._args.site, token=token):
+                self.add(step.name, step.state, f"{step.text} ({milliseconds(step.seconds * 1000)})", step.advice)
+                well = well and step.state != WRONG
+            reached = reached or well
+        return reached
 
     # ------------------------------------------------------------ this computer and its network
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import fogsdk
-from fogsdk.cli import chaos, completion, doctor, fetch, load, nodes, post, run, sim, tasks, unquarantine, watch
+from fogsdk.cli import chaos, completion, doctor, fetch, invite, load, nodes, post, run, sim, tasks, unquarantine, watch
 from fogsdk.cli.output import note
 from fogsdk.errors import (
     ConfigError,
@@ -47,6 +47,7 @@ _COMMANDS = {
     "load": load,
     "chaos": chaos,
     "doctor": doctor,
+    "invite": invite,
     "sim": sim,
     "completion": completion,
 }

@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from fogsdk.cli.observer import Observer, connect_first
+from fogsdk.device import invite
 from fogsdk.device.discovery import find_brokers
 from fogsdk.device.fog import FALLBACK_URL, Fog
 from fogsdk.device.fog import connect as connect_to
@@ -25,7 +26,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--url",
         action="append",
         metavar="URL",
-        help="a broker, mqtt://host[:port][/site] or mqtts://...; repeat it for further ones, tried in turn "
+        help="a broker, mqtt://host[:port][/site] or mqtts://..., or an invitation (`fog invite`); repeat it for "
+        "further ones, tried in turn "
         "(default: $FOG_URL, then what mDNS finds, then fog.local)",
     )
     group.add_argument("--site", metavar="ID", help='the site (default: what the URL says, else "home")')
@@ -77,11 +79,20 @@ def login(args: argparse.Namespace) -> Credentials:
     """The login. Raises ConfigError for a password file that cannot be read."""
     password = os.environ.get(PASSWORD_VARIABLE)
     if args.password_file:
-        try:
-            password = Path(args.password_file).read_text(encoding="utf-8").strip("\r\n")
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"--password-file {args.password_file} cannot be read: {error}") from error
+        password = _read_secret(args.password_file, "--password-file").strip("\r\n")
     return Credentials(args.username, password, args.ca, args.cert, args.key)
+
+
+def read_token(file: str | None) -> str:
+    """The token for HTTP, empty where none is given. Raises ConfigError for a file that cannot be read."""
+    return "" if file is None else _read_secret(file, "--token-file").strip()
+
+
+def _read_secret(file: str, option: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{option} {file} cannot be read: {error}") from error
 
 
 def party(args: argparse.Namespace, urls: list[str]) -> tuple[list[BrokerUrl], str, str]:
@@ -89,7 +100,7 @@ def party(args: argparse.Namespace, urls: list[str]) -> tuple[list[BrokerUrl], s
 
     The id is the login's name: a broker with an access list passes nothing under another.
     """
-    brokers = [parse(url.strip()) for url in urls]
+    brokers = [parse(each) for url in urls for each in invite.read(url).usable()]
     site = args.site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
     user = next((broker.username for broker in brokers if broker.username), args.username)
     try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from fogsdk import tasks
 from fogsdk.cloud import dask_worker
 from fogsdk.cloud.dask_link import Link
 from fogsdk.core.commands import Start
@@ -29,6 +30,7 @@ from fogsdk.core.events import (
     JobProgress,
     JobRefused,
     JobSplit,
+    Offer,
 )
 from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
@@ -95,9 +97,11 @@ class DaskEngine:
     async def open(self, emit: Emit) -> None:
         """Start the local cluster, or begin to connect to the one elsewhere: jobs wait until it answers.
 
-        Raises ConfigError when Dask is not installed, or the local cluster does not start.
+        Raises ConfigError when Dask is not installed, a task module cannot be imported, or the local cluster does not
+        start.
         """
         self._emit = emit
+        emit(Offer(tuple(spec.info for spec in tasks.load(self._modules).values())))
         await self._link.open()
 
     def start(self, job: Start) -> None:
@@ -194,7 +198,7 @@ class DaskEngine:
             self._modules,
             start.kind,
             start.name,
-            start.bodies,
+            tuple(map(bytes, start.bodies)),  # what is shared on this machine cannot be sent to others
             start.shares,
             start.memory,
         )

@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from fogsdk import tasks
 from fogsdk.cloud.settings import BridgeSettings, CoreSettings
 from fogsdk.core.identity import Identity
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConfigError, FogError
 from fogsdk.node.config import load
-from fogsdk.node.daemon import Daemon, node_identity, offer
+from fogsdk.node.daemon import Daemon, node_identity
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import open_journal
 from fogsdk.node.main import run, start_log
@@ -51,10 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve_core(settings: CoreSettings) -> None:
-    specs = tasks.load(settings.tasks)
     engine = _engine(settings)
     journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
-    identity = node_identity(settings, offer(specs), engine.slots, keeps=journal is not None)
+    identity = node_identity(settings, engine.slots, keeps=journal is not None)
     await Daemon(settings, identity, engine, journal=journal).serve()
 
 

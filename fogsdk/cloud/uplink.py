@@ -22,6 +22,7 @@ from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
 from fogsdk.node.executor import Emit
 from fogsdk.wire import codec
+from fogsdk.wire.limits import STORED_SIZE
 from fogsdk.wire.messages import Birth, Expired, Failed, Refused, Result, Task, TaskInfo
 
 log = logging.getLogger(__name__)
@@ -100,11 +101,12 @@ class Uplink:
             self._loop.call_soon(self._emit, _away(job.job))
             return
         remote = remote_id(job.sender, job.id)
-        state = job.bodies[1] if job.kind == "step" else None
+        state = bytes(job.bodies[1]) if job.kind == "step" else None
         task = Task(remote, job.name, job.bodies[0], job.deadline, job.priority, state=state)
         if known is None:
             try:
-                self._spool.put(Record(job.sender, job.id, codec.encode([task]), time.time(), job.deadline))
+                message = codec.encode([task], most=STORED_SIZE)
+                self._spool.put(Record(job.sender, job.id, message, time.time(), job.deadline))
             except SpoolFull as error:
                 self._loop.call_soon(self._emit, JobRefused(job.job, "overloaded", str(error), 5000))
                 return
@@ -133,7 +135,7 @@ class Uplink:
     def _take_up(self, record: Record) -> None:
         """Hand a spooled task to the node core again, as if its sender had sent it just now."""
         try:
-            [task] = codec.decode(record.message)
+            [task] = codec.decode(record.message, STORED_SIZE)
         except (WireError, ValueError) as error:
             log.error("a record of the spool cannot be read and is dropped: %s", error)
             self._spool.remove(record.sender, record.id)
@@ -149,7 +151,7 @@ class Uplink:
             self._emit(Asked("", record.sender, again))
 
     def _answer_from_spool(self, job: int, result: bytes) -> None:
-        [outcome] = codec.decode(result)
+        [outcome] = codec.decode(result, STORED_SIZE)
         if isinstance(outcome, (Result, Failed)):
             self._emit(_event(job, outcome, 0.0))
 
@@ -172,7 +174,7 @@ class Uplink:
         if isinstance(news.outcome, Refused):
             self._spool.remove(job.sender, job.id)
         else:
-            self._spool.finish(job.sender, job.id, codec.encode([news.outcome]))
+            self._spool.finish(job.sender, job.id, codec.encode([news.outcome], most=STORED_SIZE))
         self._emit(_event(job.number, news.outcome, (time.monotonic() - job.started) * 1000))
 
     # ------------------------------------------------------------ what is offered

@@ -13,7 +13,7 @@ from fogsdk.wire.messages import Refused, Task
 LOW_SHARE, ORDINARY_SHARE = 0.5, 0.75
 """How full the queue may be for tasks of priority below 0, and of 0; those above 0 may fill it."""
 _SHARES = {-1: LOW_SHARE, 0: ORDINARY_SHARE, 1: 1.0}
-MOST_QUEUED_BYTES = 256 * 1024 * 1024
+MOST_QUEUED_BYTES = 512 * 1024 * 1024
 SHORTEST_RETRY, LONGEST_RETRY = 50.0, 5000.0
 """Milliseconds that ``retry_after`` lies between."""
 
@@ -21,10 +21,11 @@ SHORTEST_RETRY, LONGEST_RETRY = 50.0, 5000.0
 class Admission:
     """What a node holds, a ``count`` of it, and what it does not take; ``refused`` counts that by its cause."""
 
-    def __init__(self, node: str, limit: int, queue: RunQueue) -> None:
+    def __init__(self, node: str, limit: int, queue: RunQueue, room: int = MOST_QUEUED_BYTES) -> None:
         self.refused: Counter[str] = Counter()
         self._node = node
         self._limit = limit
+        self._room = room
         self._queue = queue
         self.count = 0
         self._bytes = 0
@@ -47,8 +48,8 @@ class Admission:
             if not self._holding[key]:
                 del self._holding[key]
 
-    def refusal(self, sender: str, task: Task, now: int) -> Refused | None:
-        """Why the node does not take a task now, None if there is room for it."""
+    def refusal(self, sender: str, task: Task, now: int, incoming: int = 0) -> Refused | None:
+        """Why the node does not take a task now, None if there is room for it beside so many ``incoming`` bytes."""
         rank = _rank(task)
         open_to_it = ceil(self._limit * _SHARES[rank])
         room = self._limit - self.count
@@ -59,7 +60,7 @@ class Admission:
         yours = self._holding.get((sender, rank), 0)
         if yours > room:
             return self._full(task, "sender", f", {yours} of them yours", yours - room, now)
-        if self._bytes + len(task.body) > MOST_QUEUED_BYTES:
+        if self._bytes + incoming + len(task.body) > self._room:
             return self._full(task, "bytes", f" with {self._bytes} bytes of arguments", self.count // 2, now)
         return None
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fogsdk.core.commands import Command, Note, Settled, Subscribe
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Entry, Orphaned
-from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Submit, Tick, Withdraw
+from fogsdk.core.events import Event, LinkDown, LinkUp, Moving, NodeHeard, Replied, Submit, Tick, Withdraw
 from fogsdk.core.hedging import Straggling, worthwhile
 from fogsdk.core.ledger import ONE_NODES_VIEW, Effect, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.rendezvous import Ranking
 from fogsdk.core.routing import Routes, key_of
 from fogsdk.wire import topics
+from fogsdk.wire.limits import INLINE_SIZE
 from fogsdk.wire.messages import Birth, Failed, Kept, Refused, Result, Task
 
 NEAREST = 8
@@ -21,9 +22,11 @@ LONELY_AFTER = 3000
 
 
 class Client:
-    """The core of the SDK. ``me`` is its sender id, unique in its site."""
+    """The core of the SDK. ``me`` is its sender id, unique in its site; arguments of more than ``inline`` bytes travel
+    in chunks."""
 
-    def __init__(self, site: str, me: str) -> None:
+    def __init__(self, site: str, me: str, inline: int = INLINE_SIZE) -> None:
+        self.inline = inline
         self.site = site
         self.me = me
         self.directory = Directory()
@@ -50,6 +53,8 @@ class Client:
                 return self._replied(event, now)
             case NodeHeard():
                 return self._node_heard(event, now)
+            case Moving():
+                return self._effects(self.ledger.moving(event, now), now)
             case Withdraw():
                 return [*self.ledger.take_back(event.id)]
             case LinkUp():
@@ -171,13 +176,13 @@ class Client:
         return member
 
     def _able(self, members: list[Member], entry: Entry, now: int) -> list[Member]:
-        priority = entry.task.priority
+        priority, avoid = entry.task.priority, entry.avoid
         return [
             m
             for m in members
             if m.available(now, priority)
-            and entry.avoid.get(m.node, 0) <= now
-            and self.ledger.has_room(m.node, priority)
+            and (not avoid or avoid.get(m.node, 0) <= now)
+            and (m.room is None or self.ledger.has_room(m.node, priority))
         ]
 
     def _soonest(self, pool: list[Member], task: Task, now: int) -> Member | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fogsdk.wire.messages import Expired, Failed, Message, Refused, Result
+from fogsdk.wire.messages import Body, Expired, Failed, Message, Refused, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Start:
 
     ``kind`` is run, step, split or merge, ``bodies`` and ``shares`` are what ``tasks.perform`` takes. ``timeout`` and
     ``deadline`` (what is left of it) are in milliseconds, ``memory`` in bytes. ``sender`` and ``id`` name the task as
-    its sender does, the same after a restart.
+    its sender does, the same after a restart. A ``quick`` job may wait in a worker's pipe while another runs.
     """
 
     job: int
     kind: str
     name: str
-    bodies: tuple[bytes, ...]
+    bodies: tuple[Body, ...]
     shares: tuple[float, ...] = ()
     timeout: int | None = None
     memory: int | None = None
@@ -52,6 +52,7 @@ class Start:
     id: str = ""
     deadline: int | None = None
     priority: int = 0
+    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from fogsdk.wire.messages import (
     Ask,
     Beat,
     Birth,
+    Body,
     Cancel,
     Cancelled,
+    Chunk,
     Expired,
     Failed,
     Gone,
+    Got,
     Hop,
     Kept,
     Malformed,
@@ -24,6 +27,7 @@ from fogsdk.wire.messages import (
     Seek,
     Task,
     TaskInfo,
+    Transfer,
 )
 
 
@@ -76,6 +80,33 @@ class Replied:
 
     link: str
     message: Accepted | Progress | Result | Failed | Refused | Expired | Cancelled | Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A piece of a large message, or word of pieces that were sent: from ``sender``, or, where that is empty, from a
+    node that this core handed a task."""
+
+    link: str
+    sender: str
+    message: Transfer | Chunk | Got
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it is about a task that this core handed out."""
+        return not self.sender
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A task that this core handed out is on its way to ``node`` in chunks (``up``), ``size`` bytes of it as from now,
+    or is there (``done``); or its result is on the way back."""
+
+    id: str
+    node: str
+    up: bool = False
+    size: int = 0
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +194,7 @@ class JobDone:
     """A job returned. ``ran`` is in milliseconds; ``hops`` are there when another site ran it."""
 
     job: int
-    value: bytes
+    value: Body
     ran: float
     hops: tuple[Hop, ...] = ()
 
@@ -173,7 +204,7 @@ class JobSplit:
     """A split job returned the arguments of its parts."""
 
     job: int
-    parts: tuple[bytes, ...]
+    parts: tuple[Body, ...]
     ran: float
 
 
@@ -225,6 +256,8 @@ Event = (
     | ReplicaHeard
     | Asked
     | Replied
+    | Carried
+    | Moving
     | Submit
     | Withdraw
     | Offer

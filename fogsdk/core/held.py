@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fogsdk.core.costs import LIGHT_BELOW_MS
-from fogsdk.wire.messages import Hop, Result, Task, TaskInfo
+from fogsdk.wire.messages import Body, Hop, Result, Task, TaskInfo
 
 if TYPE_CHECKING:
     from fogsdk.core.outcomes import Answer
@@ -103,7 +103,7 @@ class Held:
         """How long the next job is likely to take."""
         return self.cost if self.job_kind == "run" else PUZZLE_MS
 
-    def bodies(self) -> tuple[bytes, ...]:
+    def bodies(self) -> tuple[Body, ...]:
         """What the next job works on."""
         if self.job_kind == "merge":
             return tuple(self.outcomes[index].body for index in sorted(self.outcomes))

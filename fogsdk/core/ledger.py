@@ -15,13 +15,14 @@ from itertools import islice
 
 from fogsdk.core.commands import Advanced, Send, Settled
 from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned
+from fogsdk.core.events import Moving
 from fogsdk.core.hedging import Hedging, Straggling
 from fogsdk.core.membership import Directory
 from fogsdk.core.routing import BEHIND_AGAIN, final, lacking
 from fogsdk.core.takers import PROBE_EVERY, Takers
 from fogsdk.core.timers import Timers, earliest
 from fogsdk.wire import topics
-from fogsdk.wire.limits import HOPS
+from fogsdk.wire.limits import BODY_SIZE, HOPS
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
@@ -55,11 +56,13 @@ Effect = Send | Settled | Advanced | Orphaned | Straggling
 
 
 class Ledger:
-    """All tasks that one core handed out and that are not settled. ``me`` is the sender's id on the wire."""
+    """All tasks that one core handed out and that are not settled. ``me`` is the sender's id on the wire; of arguments
+    over ``inline`` bytes it hears as they travel (:class:`Moving`)."""
 
     def __init__(self, site: str, me: str, directory: Directory) -> None:
         self.entries: dict[str, Entry] = {}
         self.hedging = Hedging()
+        self.inline = BODY_SIZE
         self._relinked_at = 0
         self._site = site
         self._me = me
@@ -96,7 +99,8 @@ class Ledger:
             return self.wait(id, now)
         self._waiting.pop(id, None)
         entry.taker, entry.link, entry.held = node, member.link, False
-        entry.sent_at, entry.interval = now, FIRST_CHECK + self._takers.leaves(len(entry.task.body), now)
+        at_once = min(len(entry.task.body), self.inline)
+        entry.sent_at, entry.interval = now, FIRST_CHECK + self._takers.leaves(at_once, now)
         entry.former.pop(node, None)
         entry.cost = cost
         member.outstanding_ms += cost
@@ -175,7 +179,7 @@ class Ledger:
         """Take in a reply. One about a task that is not in the ledger is answered with a cancel where it says that
         somebody still works for nobody."""
         entry = self.entries.get(reply.id)
-        node = _answering(reply)
+        node = answering(reply)
         if node is None and entry is not None:
             node = entry.taker
         if node is not None:
@@ -194,6 +198,22 @@ class Ledger:
             self._freed(node, now)
         return self._settle(entry, reply, node)
 
+    def moving(self, event: Moving, now: int) -> list[Effect]:
+        """A large task gets on, or its result does: its node lives, and need not be asked."""
+        self._takers.heard(event.node, now)
+        entry = self.entries.get(event.id)
+        if entry is None or entry.taker != event.node:
+            return []
+        entry.asked_at, entry.interval = now, FIRST_CHECK
+        self._due.set(event.id, now + FIRST_CHECK)
+        self.hedging.ended(event.id)
+        if event.up:
+            self._takers.leaves(event.size, now)
+            entry.sent_at = now  # what is learned of the node is to be about the node
+        if event.done and entry.second_at is None and not entry.to:
+            self.hedging.handed_out(entry.task, now)
+        return []
+
     def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
         if isinstance(reply, Progress):
             return [Advanced(reply.id, reply.fraction)]
@@ -204,7 +224,7 @@ class Ledger:
     def _learn(self, entry: Entry, outcome: Result | Failed | Expired, now: int) -> None:
         hop = outcome.hops[0] if outcome.hops else None
         sent_at = entry.given_at(hop.node) if hop is not None else None
-        if hop is None or sent_at is None or not isinstance(outcome, Result):
+        if hop is None or sent_at is None or not isinstance(outcome, Result) or len(outcome.body) > self.inline:
             return
         elapsed, ran = now - sent_at, hop.action == "ran"
         if entry.taker is not None:
@@ -369,7 +389,8 @@ class Ledger:
         return [self._to_node(entry, member.node, Ask(id))]
 
 
-def _answering(reply: Reply) -> str | None:
+def answering(reply: Reply) -> str | None:
+    """The node that says so, as far as the reply tells."""
     if isinstance(reply, (Accepted, Refused)):
         return reply.node
     if isinstance(reply, (Result, Failed, Expired)) and reply.hops:

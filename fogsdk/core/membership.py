@@ -28,7 +28,8 @@ class Member:
 
     ``links`` are those over which it can be reached, the one to use first. ``failing`` is the node whose last fault is
     not over: it was not heard since. It is full ``full_until`` then, and later once it has ``room`` tasks, for those of
-    no more than ``full_priority``. What was ``learned`` of it is there once there is something.
+    no more than ``full_priority``. ``handed`` are the tasks that this core gave it since its last beat, less those that
+    came back. What was ``learned`` of it is there once there is something.
     """
 
     node: str
@@ -45,6 +46,7 @@ class Member:
     wait_at: int = 0
     learned: Learned | None = None
     outstanding_ms: float = 0.0
+    handed: int = 0
     full_until: int = 0
     full_priority: int = 100
     room: int | None = None
@@ -206,7 +208,7 @@ class Directory:
         _reach(member, link)
         if beat.seq == before:
             return False  # the same over another link
-        member.beat = beat
+        member.beat, member.handed = beat, 0
         member.says(beat.wait, now)
         self._alive(member, now)
         if member.node in self._watched:
@@ -279,6 +281,12 @@ class Directory:
         if wait is not None:
             member.says(wait, now)
         return member
+
+    def handed(self, node: str, count: int) -> None:
+        """So many tasks more are with the node: its next beat is to count them."""
+        member = self.members.get(node)
+        if member is not None:
+            member.handed += count
 
     def travelled(self, node: str, ms: float) -> None:
         """Learn how long the way to the node and back takes."""

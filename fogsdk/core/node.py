@@ -26,6 +26,7 @@ from fogsdk.core.events import (
     LinkDown,
     LinkUp,
     Measured,
+    Moving,
     NodeHeard,
     Offer,
     Recovered,
@@ -47,6 +48,7 @@ from fogsdk.core.timers import earliest
 from fogsdk.core.work import Work
 from fogsdk.errors import TaskRefused
 from fogsdk.wire import topics
+from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import (
     Ask,
     Beat,
@@ -127,6 +129,8 @@ class Node:
                 return self._replied(event, now)
             case JobDone() | JobSplit() | JobFailed() | JobRefused() | JobProgress() | JobLost():
                 return self._job(event, now)
+            case Moving():
+                return self.answers.effects(self.ledger.moving(event, now), now)
             case Measured():
                 self.presence.measured = event
                 return []
@@ -191,6 +195,21 @@ class Node:
             return self.answer(event, Refused(task.id, self.me.node, error.reason, error.message, retry), now)
         return self._admit(event, task, now)
 
+    def turn_away(self, event: Asked, incoming: int, now: int) -> list[Command]:
+        """What to say, in place of having its arguments sent, to one who announces a large task; ``incoming`` bytes of
+        others are on their way here. Empty where the task is welcome."""
+        key, task = (event.sender, event.message.id), event.message
+        known = self.outcomes.get(key)
+        if key in self.held or (known is not None and not _passing(known)):
+            return self._asked(event, now)
+        assert isinstance(task, Task)
+        if task.keep is None and task.session is None and not task.name.startswith(builtins.PREFIX):
+            return self._objections(event, task, now, incoming)
+        if len(task.body) <= RECORD_SIZE:
+            return []
+        message = f"{len(task.body)} bytes of arguments; what is kept, or asked of a node, may have {RECORD_SIZE}"
+        return [self.answers.reply(event, Refused(task.id, self.me.node, "too-large", message))]
+
     # ------------------------------------------------------------ what a node answers itself
 
     def answer(self, event: Asked, answer: Answer, now: int) -> list[Command]:
@@ -204,23 +223,26 @@ class Node:
     # ------------------------------------------------------------ tasks
 
     def _admit(self, event: Asked, task: Task, now: int) -> list[Command]:
-        refused = self._unwelcome(event.sender, task, now)
         info = self.work.info(task.name)
-        if refused is None and info is None:
-            refused = Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
-        if refused is None and task.deadline == 0:
-            expired = Expired(task.id, f"the deadline had passed when the task came to {self.me.node}")
-            return [self.answers.reply(event, expired)]
-        if refused is not None or info is None:
-            return [self.answers.reply(event, refused)] if refused else []
+        if (objections := self._objections(event, task, now)) or info is None:
+            return objections
         held = self.work.hold((event.sender, task.id), task, info, now)
         held.link, held.as_json = event.link, event.as_json
         return self.answers.take(held, now)
 
-    def _unwelcome(self, sender: str, task: Task, now: int) -> Refused | None:
+    def _objections(self, event: Asked, task: Task, now: int, incoming: int = 0) -> list[Command]:
+        refused = self._unwelcome(event.sender, task, now, incoming)
+        if refused is None and self.work.info(task.name) is None:
+            refused = Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
+        if refused is None and task.deadline == 0:
+            expired = Expired(task.id, f"the deadline had passed when the task came to {self.me.node}")
+            return [self.answers.reply(event, expired)]
+        return [] if refused is None else [self.answers.reply(event, refused)]
+
+    def _unwelcome(self, sender: str, task: Task, now: int, incoming: int = 0) -> Refused | None:
         if self._drained_by is not None:
             return Refused(task.id, self.me.node, "leaving", f"{self.me.node} is shutting down", 1000)
-        return self.work.quarantine.refusal(task, now) or self.work.admission.refusal(sender, task, now)
+        return self.work.quarantine.refusal(task, now) or self.work.admission.refusal(sender, task, now, incoming)
 
     def _cancel(self, held: Held | None, known: Answer | None, event: Asked, now: int) -> list[Command]:
         if held is not None:

@@ -8,7 +8,7 @@ from fogsdk.core.commands import Send
 from fogsdk.errors import WireError
 from fogsdk.wire import codec
 from fogsdk.wire.limits import BATCH_LENGTH, MESSAGE_SIZE
-from fogsdk.wire.messages import Failed, Message, Result
+from fogsdk.wire.messages import Chunk, Failed, Message, Result
 
 _BATCH_BYTES = MESSAGE_SIZE // 2
 _OVERHEAD = 512  # what a message adds to its body, traces aside
@@ -58,7 +58,8 @@ def _batches(messages: list[Message]) -> list[list[Message]]:
     batches: list[list[Message]] = [[]]
     size = 0
     for message in messages:
-        cost = len(getattr(message, "body", b"")) + _OVERHEAD
+        # A chunk leaves alone: others are not to wait for it.
+        cost = _BATCH_BYTES if isinstance(message, Chunk) else len(getattr(message, "body", b"")) + _OVERHEAD
         if batches[-1] and (size + cost > _BATCH_BYTES or len(batches[-1]) >= BATCH_LENGTH):
             batches.append([])
             size = 0

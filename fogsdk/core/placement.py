@@ -7,8 +7,10 @@ to compare with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 MOST_PARTS = 16
 """Parts of one split task at the most."""
@@ -98,6 +100,26 @@ class Decision:
     shares: tuple[tuple[str, float], ...] = ()
 
 
+class Lazily(Sequence[Candidate]):
+    """Candidates that are looked up when a policy first asks for them: it can do without for most light tasks."""
+
+    def __init__(self, look_up: Callable[[], list[Candidate]]) -> None:
+        self._look_up = look_up
+
+    @cached_property
+    def _found(self) -> list[Candidate]:
+        return self._look_up()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._found[index]
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self._found)
+
+
 Policy = Callable[[Question], Decision]
 
 
@@ -171,6 +193,8 @@ def _fair(nodes: list[Candidate]) -> list[Candidate]:
 
 def _soonest(question: Question) -> Decision:
     me = question.me
+    if me.offers and me.done <= MARGIN_MS:  # nobody is sooner by as much
+        return Decision("here", f"{me.queued} queued, {me.done:.0f} ms here")
     best = min(question.others, key=lambda other: other.done, default=None)
     if me.offers and (best is None or best.done + MARGIN_MS >= me.done):
         why = f"{me.queued} queued, {me.done:.0f} ms here"

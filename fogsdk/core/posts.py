@@ -90,8 +90,8 @@ class Posts:
         keeper, task = self._keeper, call.task
         if task.copies == 2 and not keeper.replicas.others(call.about, now):
             return self._too_few(call, now)
-        data = codec.encode([replace(task, copies=None)])
-        if len(data) > limits.BODY_SIZE:
+        data = codec.encode([replace(task, copies=None)], most=2 * limits.RECORD_SIZE)
+        if len(data) > limits.RECORD_SIZE:
             raise TaskRefused("too-large", f"with its arguments the task has {len(data)} bytes, too many to be kept")
         if full := keeper.replicas.store.full(len(data)):
             raise TaskRefused("overloaded", full)
@@ -247,12 +247,16 @@ def _checked(text: object) -> str:
 
 def _kept(answer: Answer) -> bytes:
     """An outcome as it is kept: without its trace, where that would be too much."""
+    if isinstance(answer, Result) and len(answer.body) > limits.RECORD_SIZE:
+        answer = _unkeepable(answer, len(answer.body))
     data = codec.encode([answer])
-    if len(data) > limits.BODY_SIZE and isinstance(answer, Result):
+    if len(data) > limits.RECORD_SIZE and isinstance(answer, Result):
         data = codec.encode([replace(answer, hops=())])
-    if len(data) > limits.BODY_SIZE:
-        data = codec.encode([Failed(answer.id, "WireError", f"the result cannot be kept: it has {len(data)} bytes")])
-    return data
+    return data if len(data) <= limits.RECORD_SIZE else codec.encode([_unkeepable(answer, len(data))])
+
+
+def _unkeepable(answer: Answer, size: int) -> Failed:
+    return Failed(answer.id, "WireError", f"the result cannot be kept: it has {size} bytes")
 
 
 def _opened(record: Record) -> object:

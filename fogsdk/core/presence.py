@@ -166,7 +166,7 @@ class Presence:
             self.incarnation,
             self._seq,
             BEAT_TTL,
-            running=len(queue.running),
+            running=queue.busy,
             queued=len(queue),
             wait=int(queue.wait(now)),
             cpu=self.measured.cpu,

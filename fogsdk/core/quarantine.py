@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from fogsdk.core.commands import Note
 from fogsdk.wire.limits import HOPS, NAME_LENGTH
-from fogsdk.wire.messages import Refused, Task
+from fogsdk.wire.messages import Body, Refused, Task
 
 FIRST_TIME = 600_000
 """Milliseconds of the first quarantine."""
@@ -22,6 +22,9 @@ MOST_ARGUMENTS = 3
 """Different arguments of one name that may offend before the whole name is in quarantine."""
 MOST = 256
 """Offenders that are remembered; the oldest are forgotten."""
+
+ENDS = 512 * 1024
+"""Bytes at either end of large arguments by which they are told apart."""
 
 HEARSAY = 60_000
 """Milliseconds for which a neighbour's last word on what it has in quarantine counts."""
@@ -49,7 +52,7 @@ class Quarantine:
         self._sentences: OrderedDict[Offender, _Sentence] = OrderedDict()
         self._elsewhere: dict[str, tuple[tuple[str, ...], int]] = {}
 
-    def offend(self, name: str, body: bytes, why: str, now: int) -> Note:
+    def offend(self, name: str, body: Body, why: str, now: int) -> Note:
         """A task of this name with these arguments killed worker after worker."""
         self._forget(now)
         offender = (name, _hash(body))
@@ -128,7 +131,9 @@ class Quarantine:
         return tuple(self.serving(now))[-HOPS:] if self._sentences else ()
 
 
-def _hash(body: bytes) -> str:
+def _hash(body: Body) -> str:
+    if len(body) > 2 * ENDS:  # to read all of it would keep others waiting
+        body = b"%d" % len(body) + bytes(body[:ENDS]) + bytes(body[-ENDS:])
     return blake2b(body, digest_size=4).hexdigest()
 
 

@@ -38,7 +38,7 @@ class Report:
             "node": self._node,
             "held": work.admission.count,
             "queued": len(work.queue),
-            "running": len(work.queue.running),
+            "running": work.queue.busy,
             "quarantined": [
                 {"task": task, "why": why, "seconds_left": left / 1000}
                 for task, (why, left) in work.quarantine.serving(now).items()

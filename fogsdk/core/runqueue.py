@@ -2,6 +2,9 @@
 
 Beside its ``slots`` a node may have ``express`` workers that only quick tasks get, so that a task of a millisecond does
 not wait for one of minutes to end. They share the cores with the others, which at such run times nobody notices.
+
+The shortest tasks may be started ``ahead``, some for each worker: there they wait for each other, and no worker waits
+for the next one to be sent to it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from fogsdk.core.held import Held, State
 
 _NO_DEADLINE = 2**62
 _FIRST = -1000  # splits and merges: others wait for them
+MOST_AHEAD = 16
+"""Tasks for each worker that may be started ahead."""
 
 
 class _Line:
@@ -50,14 +55,18 @@ class _Line:
 class RunQueue:
     """The queue in front of the workers, and the guess at how long a task waits in it."""
 
-    def __init__(self, slots: int, express: int = 0) -> None:
+    def __init__(self, slots: int, express: int = 0, ahead: float = 0.0) -> None:
         self.slots = slots
         self.running: dict[int, Held] = {}
         self.bytes = 0
         self._express = express
+        self._ahead = ahead
         self._quick = _Line()
         self._long = _Line()
         self._count = 0
+        self._slow: dict[Held, bool] = {}  # what has a worker, and whether it came from the long line
+        self._tiny: dict[Held, float] = {}  # what shares the other workers, and its cost
+        self._tiny_cost = 0.0
 
     def __len__(self) -> int:
         return len(self._quick.waiting) + len(self._long.waiting)
@@ -76,28 +85,55 @@ class RunQueue:
             self.bytes -= len(held.task.body)
         if held.job is not None:
             self.running.pop(held.job, None)
+            self._slow.pop(held, None)
+            self._tiny_cost -= self._tiny.pop(held, 0.0)
+            if not self._tiny:
+                self._tiny_cost = 0.0
             held.job = None
 
     def next(self) -> Held | None:
         """Take out the task to run next, None when no worker is free for any that waits."""
         if not self._quick.waiting and not self._long.waiting:
             return None
-        busy = len(self.running)
-        lines = [self._quick, self._long] if busy < self.slots else [self._quick] if self._express_free() else []
-        firsts = [first for line in lines if (first := line.first()) is not None]
-        if not firsts:
+        quick, long = self._quick.first(), self._long.first()
+        if long is not None and sum(self._slow.values()) >= self.slots:
+            long = None
+        if quick is not None and long is not None:
+            quick, long = (quick, None) if quick < long else (None, long)
+        if len(self.running) >= self.slots + self._express:
+            long = None
+            quick = quick if quick is not None and self._has_room(quick[3]) else None
+        if (first := quick or long) is None:
             return None
-        held = min(firsts)[3]
+        held = first[3]
         self.drop(held)
+        if self.is_tiny(held):
+            self._tiny[held] = held.job_cost
+            self._tiny_cost += held.job_cost
+        else:
+            self._slow[held] = long is not None
         return held
 
-    def _express_free(self) -> bool:
-        return len(self.running) < self.slots + self._express
+    def is_tiny(self, held: Held) -> bool:
+        """Whether a task runs so shortly that it may be started ahead."""
+        return 0.0 < self._ahead >= held.job_cost and _is_quick(held)
+
+    def _has_room(self, held: Held) -> bool:
+        """Whether the workers that have nothing longer to do can be given a tiny task ahead."""
+        workers = self.slots + self._express - len(self._slow)
+        few = len(self._tiny) < workers * MOST_AHEAD and self._tiny_cost + held.job_cost <= workers * self._ahead
+        return few and self.is_tiny(held)
+
+    @property
+    def busy(self) -> int:
+        """Workers that have something to do."""
+        return min(len(self.running), self.slots + self._express)
 
     def wait(self, now: int, quick: bool = False) -> float:
         """How long, in milliseconds, a task that came now would wait for a worker; ``quick`` if it is a quick one."""
         if quick and self._express and len(self.running) + len(self) >= self.slots:
-            return self._quick.cost / self._express + (0.0 if self._express_free() else LIGHT_BELOW_MS / 2)
+            held_up = len(self._slow) >= self.slots + self._express
+            return (self._quick.cost + self._tiny_cost) / self._express + (LIGHT_BELOW_MS / 2 if held_up else 0.0)
         return self._wait(now, len(self), self._quick.cost + self._long.cost)
 
     def wait_of(self, held: Held, now: int) -> float:
@@ -112,8 +148,9 @@ class RunQueue:
         """How long until a worker is free, with so many tasks of so much run time before."""
         if len(self.running) + count < self.slots:
             return 0.0
-        left = [max(0.0, held.job_cost - (now - held.started)) for held in self.running.values()]
-        return min(MOST_MS, max(min(left, default=0.0), (cost + sum(left)) / max(1, self.slots)))
+        left = [max(0.0, held.job_cost - (now - held.started)) for held in self._slow]
+        soonest = 0.0 if self._tiny else min(left, default=0.0)
+        return min(MOST_MS, max(soonest, (cost + sum(left) + self._tiny_cost) / max(1, self.slots)))
 
     def waiting(self) -> list[Held]:
         """Everything that waits, oldest first, quick tasks before the others."""

@@ -92,7 +92,7 @@ class Sessions:
             raise TaskRefused("malformed", "step: is missing; the first step of a session has number 1")
         if keeper.replicas.draining:
             raise TaskRefused("leaving", f"{keeper.node} is shutting down")
-        if len(task.body) > limits.BODY_SIZE - MOST_STATE - _OVERHEAD:
+        if len(task.body) > limits.RECORD_SIZE - MOST_STATE - _OVERHEAD:
             raise TaskRefused("too-large", f"{len(task.body)} bytes of arguments are too many beside a session's state")
         keeper.info(task.name)
         return keeper.calls.open(event, task, SESSION + task.session, self._step, now)
@@ -172,7 +172,10 @@ class Sessions:
         return keeper.effects(self._commit(call, head, now), now)
 
     def _head(self, call: Call, after: str, answer: Result) -> Head | Failed:
-        match _opened(answer.body):
+        if len(answer.body) > limits.RECORD_SIZE:
+            message = f"state and result have {len(answer.body)} bytes, too many to be kept with the session"
+            return Failed(call.task.id, "WireError", message, "", answer.hops)
+        match _opened(bytes(answer.body)):
             case [bytes(state), bytes(result)]:
                 pass
             case _:
@@ -180,7 +183,7 @@ class Sessions:
         if len(state) > MOST_STATE:
             message = f"the state has {len(state)} bytes; that of a session may have {MOST_STATE}"
             return Failed(call.task.id, "StateTooLarge", message, "", answer.hops)
-        if len(state) + len(result) > limits.BODY_SIZE - _OVERHEAD:
+        if len(state) + len(result) > limits.RECORD_SIZE - _OVERHEAD:
             message = f"the result has {len(result)} bytes, too many to be kept with the session"
             return Failed(call.task.id, "WireError", message, "", answer.hops)
         step = call.task.step or 0
@@ -260,7 +263,7 @@ def merge(key: str, first: bytes, second: bytes) -> bytes:
         return first
     latest = [head for head in heads if head.step == heads[0].step]
     merged = _data([*[*latest, *new][:MOST_HEADS], *heads[len(latest) :]])
-    return merged if len(merged) <= limits.BODY_SIZE else first
+    return merged if len(merged) <= limits.RECORD_SIZE else first
 
 
 def _data(heads: list[Head]) -> bytes:

@@ -72,6 +72,7 @@ class Takers:
             taker.heard, taker.owing_since = at, None
             self._probes.set(node, max(at, self._out_by) + PROBE_EVERY)
         taker.ids[id] = None
+        self._directory.handed(node, 1)
 
     def release(self, node: str, id: str) -> None:
         """A node does not have a task any longer, or not for this ledger."""
@@ -80,6 +81,7 @@ class Takers:
         if not taker.ids:
             del self.by_node[node]
             self._probes.drop(node)
+        self._directory.handed(node, -1)
 
     def heard(self, node: str, now: int) -> None:
         """Word came of a node."""

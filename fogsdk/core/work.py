@@ -21,12 +21,12 @@ from fogsdk.core.identity import Identity
 from fogsdk.core.ledger import WAIT_AGAIN, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.outcomes import Answer
-from fogsdk.core.placement import POLICIES, Candidate, Decision, Question
+from fogsdk.core.placement import POLICIES, Candidate, Decision, Lazily, Question
 from fogsdk.core.presence import Presence
 from fogsdk.core.quarantine import Quarantine
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire import limits
-from fogsdk.wire.messages import Expired, Failed, Hop, Refused, Result, Task, TaskInfo
+from fogsdk.wire.messages import Body, Expired, Failed, Hop, Refused, Result, Task, TaskInfo
 
 MOST_LOSSES = 3
 """Workers that a task may lose before it counts as the task's own failure."""
@@ -40,8 +40,8 @@ class Work:
     """Everything between a task's arrival at a node and its outcome."""
 
     def __init__(self, identity: Identity, directory: Directory, ledger: Ledger, presence: Presence) -> None:
-        self.queue = RunQueue(identity.workers, identity.express)
-        self.admission = Admission(identity.node, identity.queue_limit, self.queue)
+        self.queue = RunQueue(identity.workers, identity.express, identity.ahead)
+        self.admission = Admission(identity.node, identity.queue_limit, self.queue, identity.room)
         self.quarantine = Quarantine(identity.node)
         self.away: dict[str, Held] = {}
         self._me = identity
@@ -106,14 +106,14 @@ class Work:
         if self._me.role == "cloud" and name in self._me.tasks:
             return Decision("here", "this is the bridge to the cloud")
         self._turn += 1
-        clouds = self._candidates(self._presence.clouds, held, now, barred)
+        clouds = Lazily(lambda: self._candidates(self._presence.clouds, held, now, barred))
         question = Question(
             name=name,
             weight=held.weight,
             me=self._myself(held, now),
-            others=self._candidates(self._presence.neighbours, held, now, barred),
+            others=Lazily(lambda: self._candidates(self._presence.neighbours, held, now, barred)),
             clouds=clouds,
-            cloud_known=bool(clouds) or (held.weight == "heavy" and self._cloud_known(name)),
+            cloud_known=held.weight == "heavy" and (bool(clouds) or self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
             fallback=held.info.fallback == "fog" or self._me.role == "core" or _undeclared(held),
             part=held.part is not None,
@@ -144,7 +144,7 @@ class Work:
         return Candidate(
             self._me.node,
             workers=self._me.workers,
-            running=len(queue.running),
+            running=queue.busy,
             queued=len(queue),
             wait=queue.wait(now, held.quick),
             ran=held.cost,
@@ -159,7 +159,7 @@ class Work:
         return Candidate(
             member.node,
             workers=member.birth.capacity,
-            running=beat.running if beat else 0,
+            running=max(0, (beat.running if beat else 0) + member.handed),
             queued=beat.queued if beat else 0,
             wait=member.queue(now),
             ran=held.cost if ran is None else ran * held.share,
@@ -208,6 +208,7 @@ class Work:
             id=id,
             deadline=None if held.expires is None else max(0, held.expires - now),
             priority=held.task.priority,
+            quick=self.queue.is_tiny(held),
         )
 
     def job(self, held: Held, event: JobDone | JobSplit | JobFailed | JobRefused | JobLost, now: int) -> Effects:
@@ -352,7 +353,7 @@ class Work:
             effects += self._place_part(part, node, now)
         return effects
 
-    def _part(self, parent: Held, index: int, body: bytes, share: float, now: int) -> Held:
+    def _part(self, parent: Held, index: int, body: Body, share: float, now: int) -> Held:
         task = replace(parent.task, body=body, part=index)
         cost = parent.cost * share
         return Held(parent.key, task, parent.info, parent.weight, now, parent.expires, why=parent.why, cost=cost,

@@ -18,8 +18,10 @@ def build_task(
     deadline: float | None = None,
     priority: int = 0,
     weight: str | None = None,
+    *,
+    most: int = limits.BODY_SIZE,
 ) -> Task:
-    """A call as its message; ``deadline`` is in seconds.
+    """A call as its message; ``deadline`` is in seconds, and the arguments have ``most`` bytes.
 
     Raises TaskRefused (too-large, bad-arguments, unknown-task) for what cannot be sent, ValueError for wrong options.
     """
@@ -35,8 +37,8 @@ def build_task(
         body = values.encode([list(args), dict(kwargs)])
     except WireError as error:
         raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
-    if len(body) > limits.BODY_SIZE:
-        raise TaskRefused("too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {limits.BODY_SIZE}")
+    if len(body) > most:
+        raise TaskRefused("too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {most}")
     return Task(id, name, body, None if deadline is None else int(deadline * 1000), priority, weight)
 
 

@@ -1,9 +1,9 @@
-"""Finds the brokers of a site by one mDNS query, with the standard library alone (RFC 6762, RFC 6763).
+"""Finds the brokers of a site, or its nodes that serve CoAP, by one mDNS query (RFC 6762, RFC 6763).
 
-The query leaves from a port of its own, so that the answers come to it alone and no other mDNS program on
-this computer is in the way (RFC 6762, sections 5.1 and 6.7). Answers come from anybody in the network: they
-are parsed as hostile, and believed only as far as the network is. On iOS an app needs Apple's leave to send
-to a multicast address; where it has none, nothing is found, but the system itself resolves ``fog.local``.
+It takes the standard library alone. The query leaves from a port of its own, so that the answers come to it alone and
+no other mDNS program on this computer is in the way (RFC 6762, sections 5.1 and 6.7). Answers come from anybody in the
+network: they are parsed as hostile, and believed only as far as the network is. On iOS an app needs Apple's leave to
+send to a multicast address; where it has none, nothing is found, but the system itself resolves ``fog.local``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 Name: TypeAlias = "tuple[bytes, ...]"
 
 SERVICE: Name = (b"_mqtt", b"_tcp", b"local")
+COAP: Name = (b"_coap", b"_udp", b"local")
 A, PTR, TXT, AAAA, SRV = 1, 12, 16, 28, 33
 
 _GROUP = ("224.0.0.251", 5353)
@@ -59,18 +60,28 @@ def find_brokers(timeout: float = 1.0, site: str | None = None, interface: str |
     ``interface`` is the IPv4 address of this computer to ask on; by default that of the default route, and
     the loopback. Raises ConfigError for an ``interface`` that is no IPv4 address.
     """
+    return _find(SERVICE, timeout, site, interface)
+
+
+def find_nodes(timeout: float = 1.0, site: str | None = None, interface: str | None = None) -> list[str]:
+    """Return the URLs of the nodes in this network that serve CoAP, likewise: ``coap://192.168.1.5:5683/home``."""
+    return _find(COAP, timeout, site, interface)
+
+
+def _find(service: Name, timeout: float, site: str | None, interface: str | None) -> list[str]:
     try:
         interfaces = [socket.inet_aton(each) for each in ([interface] if interface else ["0.0.0.0", "127.0.0.1"])]
     except OSError as error:
         raise ConfigError(f"interface must be an IPv4 address of this computer, not {interface!r}") from error
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return _Search(sock, interfaces, site).run(timeout)
+        return _Search(sock, interfaces, site, service).run(timeout)
 
 
 class _Search:
     """One search: what was heard until now, and what follows from it."""
 
-    def __init__(self, sock: socket.socket, interfaces: list[bytes], site: str | None) -> None:
+    def __init__(self, sock: socket.socket, interfaces: list[bytes], site: str | None, service: Name) -> None:
+        self._service = service
         self._socket = sock
         self._interfaces = interfaces
         self._site = site
@@ -134,7 +145,7 @@ class _Search:
         match record.value:
             case Server() as server:
                 self._servers[record.name] = server
-            case tuple() as instance if record.name == SERVICE:
+            case tuple() as instance if record.name == self._service:
                 self._instances[instance] = None
             case dict() as text:
                 self._texts[record.name] = text
@@ -144,7 +155,7 @@ class _Search:
     def _conclude(self) -> tuple[list[str], list[tuple[Name, int]]]:
         """The URLs that are complete, and what has to be asked for to complete others."""
         urls: dict[str, None] = {}
-        missing = [(SERVICE, PTR)]
+        missing = [(self._service, PTR)]
         for instance in self._instances:
             server, text = self._servers.get(instance), self._texts.get(instance)
             if server is None or text is None:
@@ -155,7 +166,7 @@ class _Search:
                     missing += [(server.host, A), (server.host, AAAA)]
                 elif address := self._choose(list(addresses)):
                     host = f"[{address}]" if ":" in address else address
-                    scheme = "mqtts" if text.get("tls") == "1" else "mqtt"
+                    scheme = "coap" if self._service == COAP else "mqtts" if text.get("tls") == "1" else "mqtt"
                     urls[f"{scheme}://{host}:{server.port}/{text['site']}"] = None
         return list(urls), missing
 

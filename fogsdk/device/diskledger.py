@@ -23,6 +23,7 @@ from fogsdk.core.builtins import PREFIX
 from fogsdk.device.database import Form, open_database
 from fogsdk.errors import ConfigError, FogError, TaskRefused, WireError
 from fogsdk.wire import codec
+from fogsdk.wire.limits import STORED_SIZE
 from fogsdk.wire.messages import Task
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class DiskLedger:
         """
         if task.keep is not None or task.session or task.name.startswith(PREFIX):
             return
-        order = _Put(task.id, codec.encode([task]), time.time())
+        order = _Put(task.id, codec.encode([task], most=STORED_SIZE), time.time())
         self._orders.put(order)
         if self._stopped:
             self._thread.join()
@@ -239,7 +240,7 @@ class DiskLedger:
 
 def _read(message: bytes) -> Task | None:
     try:
-        [task] = codec.decode(message)
+        [task] = codec.decode(message, STORED_SIZE)
     except (WireError, ValueError):
         return None
     return task if isinstance(task, Task) else None

@@ -10,21 +10,24 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, InvalidStateError, wait
 from concurrent.futures import TimeoutError as WaitedTooLong
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
-from fogsdk.device import posted
+from fogsdk.device import invite, posted
 from fogsdk.device.calls import build_task, value_of
-from fogsdk.device.driver import Driver, clock
+from fogsdk.device.clock import clock
+from fogsdk.device.drivers import driver_for
 from fogsdk.device.future import FogFuture, Trace
 from fogsdk.device.mqtt import check_files, tls_context
 from fogsdk.device.posted import Receipt
 from fogsdk.device.session import Session
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, ConnectionFailed, DeadlineExceeded, FogError, TaskFailed, TaskRefused, WireError
+from fogsdk.wire.limits import INLINE_SIZE
 from fogsdk.wire.messages import Birth, Refused, Result, Task
 from fogsdk.wire.topics import check_id
 
@@ -50,18 +53,22 @@ def connect(
     key: str | None = None,
     timeout: float = 10.0,
     ledger: str | os.PathLike[str] | None = None,
+    inline_limit: int = INLINE_SIZE,
 ) -> Fog:
     """Connect to a site of the fog and return a :class:`Fog`, best used in a ``with`` block.
 
     ``url`` is one broker URL or several in order of preference, ``mqtt://[user:password@]host[:port][/site]`` or
-    ``mqtts://...``; without it $FOG_URL (several separated by commas) is used, then what mDNS finds, then
-    ``fog.local``. ``site`` defaults to what the URL says, else "home". ``name`` is this device's id on the wire: by
-    default the login's name, else a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS.
+    ``mqtts://...``, or those of nodes, ``coap://[device:key@]host[:port][/site]``, or an invitation, the text in the QR
+    code that ``fog invite`` and a node's page show; without it $FOG_URL (several separated by commas) is used, then
+    what mDNS finds, then ``fog.local``. ``site`` defaults to what the URL says, else "home". ``name`` is this device's
+    id on the wire: by default the login's name, else a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS.
 
     With ``ledger``, a file, tasks that are handed in are on this device's disk until they are settled, and survive the
     end of the program: the next one that connects with this file finds them in ``recovered``. It then makes no
     difference whether a broker can be reached now or only in some hours, so that this returns at once. Deadlines are
     held to by the clock on the wall. The device has the name that the file has, unless it is given one.
+
+    Arguments of more than ``inline_limit`` bytes travel in chunks, so that others on the link do not wait for them.
 
     Raises ConnectionFailed when no broker has accepted the login within ``timeout`` seconds, and ConfigError for a
     URL, name or file that cannot be right, and for a ledger that another program has open.
@@ -72,7 +79,7 @@ def connect(
     login = next((broker.username for broker in brokers if broker.username), username)
     if any(broker.tls for broker in brokers):
         tls_context(credentials)  # files that cannot be read are told here, not on the SDK's thread
-    fog = Fog(brokers, chosen_site, name or login, credentials, ledger)
+    fog = Fog(brokers, chosen_site, name or login, credentials, ledger, inline_limit)
     try:
         if ledger is None:
             fog.wait_connected(timeout)
@@ -89,16 +96,16 @@ def _brokers(url: str | Sequence[str] | None, site: str | None) -> list[BrokerUr
             urls = _discovered(site) or [FALLBACK_URL]
     else:
         urls = [url] if isinstance(url, str) else url
-    brokers = [parse(each.strip()) for each in urls if each.strip()]
+    brokers = [parse(each) for text in urls for each in invite.read(text).usable()]
     if not brokers:
         raise ConfigError("no broker URL was given; write for example mqtt://192.168.1.9")
     return brokers
 
 
 def _discovered(site: str | None) -> list[str]:
-    from fogsdk.device.discovery import find_brokers  # most devices are told a URL and never need it
+    from fogsdk.device.discovery import find_brokers, find_nodes  # most devices are told a URL and never need it
 
-    return find_brokers(site=site)
+    return find_brokers(site=site) or (find_nodes(site=site) if find_spec("aiocoap") else [])
 
 
 class Fog:
@@ -115,6 +122,7 @@ class Fog:
         name: str | None,
         credentials: Credentials,
         ledger: str | os.PathLike[str] | None = None,
+        inline_limit: int = INLINE_SIZE,
     ) -> None:
         try:
             self.site = check_id(site, "site")
@@ -134,7 +142,9 @@ class Fog:
         self._brokers = list(brokers)
         self._closed = False
         self._forgetting: dict[str, FogFuture] = {}
-        self._driver = Driver(Client(site, self.name), brokers, credentials, self._settle, self._advance)
+        driver = driver_for(brokers)
+        client = Client(site, self.name, inline_limit)
+        self._driver = driver(client, brokers, credentials, self._settle, self._advance)
         self.recovered = [self._keep(task) for task in (self._disk.take_left() if self._disk else ())]
         self._driver.start()
 

@@ -2,10 +2,12 @@
 
 The owner of the connection's thread or event loop waits for the socket and calls ``readable``, ``writable``, once a
 second ``housekeep``, and ``watch`` as often as that says. Nothing here starts a thread: SDK and daemon share it.
+What is published goes its own way, past paho (see ``mqttsocket``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 import socket
@@ -19,6 +21,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from fogsdk.device.mqttsocket import MqttSocket
 from fogsdk.device.pulse import MOST_PATIENCE, Pulse
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import ConfigError, ConnectionFailed
@@ -65,11 +68,12 @@ class MqttConnection:
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.broker = broker
+        self.name = str(broker)
         self._on_message = on_message
         self._on_down = on_down
         self._on_close = on_close
         self._answered = self._down = False
-        self._moved = 0.0
+        self._moved = self._heard_at = 0.0
         self._keepalive = keepalive
         self._opened = time.monotonic()
         self._pulse = Pulse(self._opened)
@@ -77,9 +81,7 @@ class MqttConnection:
         self._unsent: int | None = 0
         self._took_more = False
         self._has_certificate = credentials.cert is not None
-        client = self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311
-        )
+        client = self._client = _Client(client_id, self._hear)
         username = broker.username if broker.username is not None else credentials.username
         if username is not None:
             client.username_pw_set(username, broker.password if broker.password is not None else credentials.password)
@@ -112,12 +114,12 @@ class MqttConnection:
     @property
     def socket(self) -> Any:
         """The connected socket; None once it is closed."""
-        return self._client.socket()
+        return None if self._client.socket() is None else self._client.wire.raw
 
     @property
     def wants_write(self) -> bool:
         """Whether there is something to write."""
-        return self._client.want_write()
+        return self._client.want_write() or self._client.wire.wants_write
 
     @property
     def silent(self) -> bool:
@@ -151,16 +153,29 @@ class MqttConnection:
 
     def readable(self) -> None:
         """The socket has something to read."""
-        self._pulse.heard(time.monotonic())
-        self._check(self._client.loop_read())
-        sock = self.socket
-        while sock is not None and hasattr(sock, "pending") and sock.pending():
+        self._heard_at = time.monotonic()
+        self._pulse.heard(self._heard_at)
+        wire = self._client.wire
+        wire.receive()
+        while wire.pending():
+            wire.receive()
+        self._let_paho_read()
+
+    def _let_paho_read(self) -> None:
+        while self._client.wire.for_paho and self._client.socket() is not None:
             self._check(self._client.loop_read())
-            sock = self.socket
+
+    def write(self) -> bool:
+        """Write what is published, from any thread; returns whether all is out."""
+        self._client.wire.write()
+        return not self._client.wire.wants_write
 
     def flush(self) -> None:
         """Write until all is out or the socket is full."""
-        self._check(self._client.loop_write())
+        if self._client.want_write():
+            self._check(self._client.loop_write())
+        self._client.wire.write()
+        self._let_paho_read()
 
     def writable(self) -> None:
         """The socket can take more."""
@@ -171,6 +186,7 @@ class MqttConnection:
         """Keep the connection alive, and notice where it is not; call about once a second."""
         if self.wants_write and time.monotonic() - self._moved < self._keepalive:
             return  # a ping would wait behind what is on its way out, and its answer be missed
+        self._client.heard(self._heard_at)
         self._check(self._client.loop_misc())
 
     def _hear(self, topic: str, payload: bytes) -> None:
@@ -211,12 +227,13 @@ class MqttConnection:
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """Queue a publish at QoS 0."""
-        self._client.publish(topic, payload, qos=0, retain=retain)
+        self._client.wire.publish(topic, payload, retain)
 
     def subscribe(self, topics: list[str]) -> None:
-        """Queue a subscription to some topics."""
+        """Queue a subscription to some topics. What is published after it goes out after it."""
         if topics:
             self._client.subscribe([(topic, 0) for topic in topics])
+            self._check(self._client.loop_write())
 
     def unsubscribe(self, topic: str) -> None:
         """Queue the end of a subscription."""
@@ -228,29 +245,51 @@ class MqttConnection:
         A broker that is silent is not waited for.
         """
         self._down = True
-        self._client.disconnect()
-        self._client.loop_write()  # closes the socket once the goodbye is out
+        if self.socket is None:
+            return
         until = time.monotonic() + (0.0 if self.silent else LAST_WORDS)
-        while self.socket is not None and (left := until - time.monotonic()) > 0:
+        self.flush()
+        while self.wants_write and self.socket is not None and (left := until - time.monotonic()) > 0:
             select.select([], [self.socket], [], left)
-            self._client.loop_write()
-        if (sock := self.socket) is not None:
+            self.flush()
+        if self.socket is not None and not self.wants_write:
+            self._client.disconnect()
+            self._client.loop_write()  # closes the socket once the goodbye is out
+        if self.socket is not None:
             self._client.on_socket_close = None
             self._on_close()
-            sock.close()
+            self._client.wire.close()
+
+
+class _Client(paho.Client):
+    """paho, but that its socket is ours. ``wire`` is there once it connects."""
+
+    def __init__(self, client_id: str, hear: Callable[[str, bytes], None]) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311)
+        self._hear = hear
+        self.wire: MqttSocket
+
+    def _create_socket(self) -> Any:
+        self.wire = MqttSocket(super()._create_socket(), self._hear)
+        return self.wire
+
+    def heard(self, at: float) -> None:
+        """Something came, though paho did not read it: the connection is alive."""
+        self._last_bytes_received = max(at, self._last_bytes_received)
 
 
 def unsent(sock: Any) -> int | None:
     """Bytes that the kernel has for the other end and that did not get there yet; None where it does not tell."""
     if sock is None:
         return None
-    if sys.platform == "linux":
-        import fcntl
-        import termios
+    with contextlib.suppress(OSError):  # of a socket that iOS took away in the background
+        if sys.platform == "linux":
+            import fcntl
+            import termios
 
-        return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    if sys.platform in ("darwin", "ios"):
-        return int(sock.getsockopt(socket.SOL_SOCKET, 0x1024))  # SO_NWRITE
+            return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        if sys.platform in ("darwin", "ios"):
+            return int(sock.getsockopt(socket.SOL_SOCKET, 0x1024))  # SO_NWRITE
     return None
 
 

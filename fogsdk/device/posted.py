@@ -14,6 +14,9 @@ from fogsdk.wire import limits
 from fogsdk.wire.messages import Task
 from fogsdk.wire.topics import check_id
 
+KEPT = limits.RECORD_SIZE - 4096
+"""Bytes of arguments that can be kept, with the rest of the task."""
+
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _KEEP = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 
@@ -43,7 +46,7 @@ def build_post(
         raise TaskRefused("bad-arguments", f"{name} is answered by a node itself, and cannot be posted: run it")
     if copies not in (None, 1, 2):
         raise ValueError(f"copies is 1 or 2, not {copies!r}")
-    message = build_task(secrets.token_hex(16), name, args, kwargs, **options)
+    message = build_task(secrets.token_hex(16), name, args, kwargs, **options, most=KEPT)
     return replace(message, keep=keep_ms(keep), copies=copies)
 
 

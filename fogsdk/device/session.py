@@ -83,7 +83,7 @@ class Session:
 
     def _take(self, task: str, args: tuple[Any, ...], kwargs: dict[str, Any], deadline: float | None) -> Any:
         assert self._step is not None
-        message = build_task(secrets.token_hex(16), task, args, kwargs, deadline)
+        message = build_task(secrets.token_hex(16), task, args, kwargs, deadline, most=limits.RECORD_SIZE)
         message = replace(message, session=self.name, step=self._step + 1, after=self._tag)
         by = f"{self._fog.name}/{message.id}"
         self._unsure[by] = None

@@ -1,20 +1,21 @@
-"""Broker URLs: ``mqtt://[user[:password]@]host[:port][/site]``, ``mqtts://`` for TLS."""
+"""Where a fog is reached: ``mqtt://[user[:password]@]host[:port][/site]``, ``mqtts://`` for TLS, or ``coap://`` for a
+node that serves CoAP, where the password is the device's key."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fogsdk.errors import ConfigError, WireError
 from fogsdk.wire.topics import check_id
 
-PORTS = {"mqtt": 1883, "mqtts": 8883}
+PORTS = {"mqtt": 1883, "mqtts": 8883, "coap": 5683}
 DEFAULT_SITE = "home"
 
 
 @dataclass(frozen=True)
 class BrokerUrl:
-    """One broker, and how to log in to it. ``site`` is empty where the URL names none."""
+    """One broker, or with ``coap`` one node, and how to log in to it. ``site`` is empty where the URL names none."""
 
     host: str
     port: int
@@ -22,10 +23,20 @@ class BrokerUrl:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     site: str = ""
+    coap: bool = False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+        return f"{'coap' if self.coap else 'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+    def whole(self, site: str) -> str:
+        """The URL with the login and a site: all that ``connect`` needs."""
+        scheme, _, place = str(self).partition("://")
+        login = ""
+        if self.username is not None:
+            word = "" if self.password is None else f":{quote(self.password, safe='')}"
+            login = f"{quote(self.username, safe='')}{word}@"
+        return f"{scheme}://{login}{place.removesuffix(f':{PORTS[scheme]}')}/{site}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,10 @@ def parse(url: str) -> BrokerUrl:
         hint = "the port is a number up to 65535, and special characters in a login are written as %23, %2F, %3F, %40"
         raise ConfigError(f"broker URL {_masked(url)!r} cannot be read: {hint}")
     if parts.scheme not in PORTS:
-        raise ConfigError(f"broker URL {_masked(url)!r}: the scheme must be mqtt or mqtts")
+        known = "mqtt, mqtts or coap"
+        if parts.scheme == "coaps":
+            known += " (there is no DTLS here: coap://<device>:<key>@... encrypts, by OSCORE)"
+        raise ConfigError(f"broker URL {_masked(url)!r}: the scheme must be {known}")
     if not parts.hostname:
         raise ConfigError(f"broker URL {_masked(url)!r} names no host; write for example mqtt://192.168.1.9")
     site = parts.path.strip("/")
@@ -67,6 +81,7 @@ def parse(url: str) -> BrokerUrl:
         username=None if parts.username is None else unquote(parts.username),
         password=None if parts.password is None else unquote(parts.password),
         site=site,
+        coap=parts.scheme == "coap",
     )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from fogsdk.errors import ConfigError
-from fogsdk.node.config_kinds import BrokerUrl, Bytes, Count, Id, Port, Seconds
+from fogsdk.node.config_kinds import BrokerUrl, Bytes, Count, Id, Origin, Port, Seconds
 from fogsdk.node.config_sources import load, setting
-from fogsdk.wire.limits import ID_LENGTH
+from fogsdk.wire.limits import ID_LENGTH, INLINE_SIZE
 
 __all__ = ["NodeSettings", "SiteSettings", "id_from", "load"]
 
@@ -153,13 +153,32 @@ class NodeSettings(SiteSettings):
     )
     task_timeout: Seconds = setting(300.0, "time a task may run that declares no timeout of its own", group=_WORK)
     queue_limit: Count = setting(1000, "tasks that may wait; beyond it they are refused", group=_WORK)
+    room: Bytes = setting(
+        512 * 1024**2,
+        "bytes of arguments it holds, or that are on their way to it; beyond it, tasks are refused",
+        group=_WORK,
+    )
+    inline_limit: Bytes = setting(
+        INLINE_SIZE, "bytes of arguments or a result beyond which they travel in chunks", group=_WORK
+    )
     policy: Literal["predictive", "threshold", "queue-wait"] = setting(
         "predictive", "how the place where a task runs is chosen", group=_WORK
     )
     http_port: Port | None = setting(
         None, "serve HTTP, and a page for people, on this port (8080 is usual)", group=_DOORS
     )
+    http_tokens: Path | None = setting(
+        None, "file of who may use HTTP, a line for each: <sender> <token>; without it, everybody may", group=_DOORS
+    )
+    http_cert: Path | None = setting(None, "certificate (PEM) to serve HTTP over TLS with", group=_DOORS)
+    http_key: Path | None = setting(None, "its private key (PEM)", group=_DOORS)
+    http_cors: tuple[Origin, ...] = setting((), "sites whose pages may use this node from a browser", group=_DOORS)
     coap_port: Port | None = setting(None, "serve CoAP on this port (5683 is usual)", group=_DOORS)
+    coap_keys: Path | None = setting(
+        None,
+        "file of the devices that may use CoAP, a line for each: <device> <key>; plain requests are refused then",
+        group=_DOORS,
+    )
     role: Id = setting("fog", "its role in the site", group=_NODE)
     journal: Path | None = setting(
         None, "file that keeps posted tasks and sessions; by default among this user's state", group=_KEEPING
@@ -167,3 +186,24 @@ class NodeSettings(SiteSettings):
     keep_journal: bool = setting(True, "keep posted tasks and sessions for the site", group=_KEEPING)
     record: Path | None = setting(None, "write down all that happens, for `fog sim --replay`", group=_TRYING)
     allow_chaos: bool = setting(False, "let `fog chaos` disturb this node on purpose", group=_TRYING)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().__post_init__()
+        for wrong, problem in (
+            (bool(self.http_cert) != bool(self.http_key), "http_cert and http_key belong together; set both, or none"),
+            (
+                self.http_port and not (self.loopback or self.insecure_lan or self.http_tokens),
+                f"host = {self.host} can be reached from the network, and HTTP would ask nobody for a token; set "
+                "http_tokens to a file with lines of a sender and its token, or insecure_lan = true if everybody in "
+                "that network may use this node",
+            ),
+            (
+                self.coap_port and not (self.loopback or self.insecure_lan or self.coap_keys),
+                f"host = {self.host} can be reached from the network, and CoAP would ask nobody for a key; set "
+                "coap_keys to a file with lines of a device and its key, or insecure_lan = true if everybody in "
+                "that network may use this node",
+            ),
+        ):
+            if wrong:
+                raise ConfigError(problem)

@@ -160,6 +160,15 @@ def _broker_url(text: str) -> str:
     return text
 
 
+def _origin(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or text != f"{url.scheme}://{url.netloc}":
+        raise ValueError(text)
+    if "@" in url.netloc or url.port == 0:  # asking for the port raises ValueError for what is not one
+        raise ValueError(text)
+    return text.lower()
+
+
 _PLAIN = {
     str: Kind("text", str),
     bool: Kind("true or false", _switch, native=(bool,), quoted=False, switch=True, show=_show_switch),
@@ -177,6 +186,7 @@ BrokerUrl: TypeAlias = Annotated[
         "URL",
     ),
 ]
+Origin: TypeAlias = Annotated[str, Kind("an origin like https://example.org", _origin, "ORIGIN")]
 Seconds: TypeAlias = Annotated[
     float,
     _measure(

@@ -23,12 +23,11 @@ from fogsdk.node.chaos import Agent
 from fogsdk.node.config import NodeSettings, SiteSettings
 from fogsdk.node.discovery import Discovery
 from fogsdk.node.door import Door
+from fogsdk.node.doors import addresses
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import Journal
 from fogsdk.node.recorder import Recorder
 from fogsdk.node.runtime import Runtime
-from fogsdk.tasks import TaskSpec
-from fogsdk.wire.messages import TaskInfo
 
 log = logging.getLogger(__name__)
 
@@ -36,29 +35,12 @@ LOOK_FOR_BROKERS = 2.0
 """Seconds to find a broker of the site before this node serves one itself."""
 
 
-def offer(specs: dict[str, TaskSpec]) -> dict[str, TaskInfo]:
-    """Describe tasks as births announce them."""
-    return {
-        spec.name: TaskInfo(
-            spec.name,
-            spec.version,
-            spec.weight,
-            None if spec.timeout is None else int(spec.timeout * 1000),
-            spec.memory,
-            spec.split is not None,
-            spec.fallback,
-            spec.signature,
-            spec.summary,
-        )
-        for spec in specs.values()
-    }
-
-
 def node_identity(
-    settings: NodeSettings, tasks: dict[str, TaskInfo], workers: int, express: int = 0, *, keeps: bool = False
+    settings: NodeSettings, workers: int, express: int = 0, ahead: float = 0.0, *, keeps: bool = False
 ) -> Identity:
     """What a node with an executor of its own is, from its settings; together ``workers`` and ``express`` are how many
-    jobs that runs at once. One that ``keeps`` has a journal."""
+    jobs that runs at once, and for ``ahead`` milliseconds each worker takes more. One that ``keeps`` has a journal.
+    Which tasks it has, its executor offers."""
     return Identity(
         settings.node,
         settings.site,
@@ -66,9 +48,11 @@ def node_identity(
         incarnation=time.time_ns() // 1_000_000,
         workers=workers,
         express=express,
-        tasks=tasks,
-        addresses=tuple(settings.advertise),
+        ahead=ahead,
+        addresses=(*settings.advertise, *addresses(settings)),
         queue_limit=settings.queue_limit,
+        room=settings.room,
+        inline=settings.inline_limit,
         task_timeout=int(settings.task_timeout * 1000),
         policy=settings.policy,
         keeps=keeps,
@@ -168,6 +152,8 @@ class Daemon:
             await self._serve_broker()
             for door in self._doors:
                 await self.runtime.open_door(door)
+                if self.settings.mdns:
+                    await self._discovery.announce_door(door.service, host=self.settings.host)
             if self.settings.broker == "auto" and not self.settings.brokers:
                 self._keeper = asyncio.ensure_future(self._keep_one_served())
             log.info(

@@ -23,8 +23,10 @@ import psutil
 from zeroconf import Error, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from fogsdk.device.addresses import is_loopback
 from fogsdk.errors import WireError
 from fogsdk.node import discovery_host
+from fogsdk.node.door import Service
 from fogsdk.wire.topics import check_id
 
 _log = logging.getLogger(__name__)
@@ -54,10 +56,9 @@ class Neighbour:
 
 
 class _Served(NamedTuple):
-    """The broker that this node serves."""
+    """A broker or a door that this node serves."""
 
-    port: int
-    tls: bool
+    service: Service
     loopback: bool
 
 
@@ -101,7 +102,7 @@ class Discovery:
             "brokers": _fitting(brokers),
         }
         self._port = port
-        self._served: _Served | None = None
+        self._served: list[_Served] = []
         self._interfaces, self._advertised = list(interfaces), list(filter(_is_address, addresses))
         self._here = _Here([], [])
         self._on_broker, self._on_node = on_broker, on_node
@@ -126,11 +127,15 @@ class Discovery:
 
         ``host`` is the address it listens on: one on the loopback is announced on this computer alone.
         """
-        loopback = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-        self._served = _Served(port, tls, loopback)
+        await self.announce_door(Service("_mqtt._tcp", port, {"tls": str(int(tls))}), host=host)
+
+    async def announce_door(self, door: Service, *, host: str = "") -> None:
+        """Announce another way into this node, likewise; it says which site and node it leads to."""
+        served = _Served(door, is_loopback(host))
+        self._served.append(served)
         if self._zeroconf:
             try:
-                await self._announce_broker(self._zeroconf, self._served)
+                await self._announce_served(self._zeroconf, served)
             except (OSError, Error) as error:
                 self._warn(error)
 
@@ -147,8 +152,8 @@ class Discovery:
                 raise OSError("no network interface is up")
             self._zeroconf = AsyncZeroconf(interfaces=self._here.interfaces)
             await self._announce(self._zeroconf, self._service(NODE_TYPE, self._port, self._text))
-            if self._served:
-                await self._announce_broker(self._zeroconf, self._served)
+            for served in self._served:
+                await self._announce_served(self._zeroconf, served)
             types = [NODE_TYPE, BROKER_TYPE]
             self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, types, handlers=[self._noticed])
         except (OSError, RuntimeError, Error) as error:
@@ -208,13 +213,14 @@ class Discovery:
         repeats = await zeroconf.async_register_service(service, cooperating_responders=True)
         self._announcing.append(asyncio.ensure_future(repeats))
 
-    async def _announce_broker(self, zeroconf: AsyncZeroconf, served: _Served) -> None:
-        text = {"site": self._site, "tls": str(int(served.tls))}
-        service = self._service(BROKER_TYPE, served.port, text, loopback=served.loopback)
+    async def _announce_served(self, zeroconf: AsyncZeroconf, served: _Served) -> None:
+        door = served.service
+        text = {"site": self._site, "id": self._node, **door.text}
+        service = self._service(f"{door.type}.local.", door.port, text, loopback=served.loopback)
         if served.loopback:
-            self._loopback = zeroconf = AsyncZeroconf(interfaces=[_LOOPBACK])
-        else:
-            name = discovery_host.HostName(zeroconf, self._label, self._here.addresses, served.port)
+            self._loopback = zeroconf = self._loopback or AsyncZeroconf(interfaces=[_LOOPBACK])
+        elif service.type == BROKER_TYPE:
+            name = discovery_host.HostName(zeroconf, self._label, self._here.addresses, door.port)
             self._announcing.append(asyncio.create_task(name.hold()))
         await self._announce(zeroconf, service)
 

@@ -21,7 +21,10 @@ class Executor(Protocol):
     """Jobs that run at once."""
 
     async def open(self, emit: Emit) -> None:
-        """Get ready. Raises ConfigError when that cannot be."""
+        """Get ready, and emit an Offer of the tasks that it runs, now or when they are known.
+
+        Raises ConfigError when it cannot get ready.
+        """
 
     def start(self, job: Start) -> None:
         """Begin a job; never blocks."""

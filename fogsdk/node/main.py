@@ -9,10 +9,9 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from fogsdk import tasks
 from fogsdk.errors import FogError
 from fogsdk.node.config import NodeSettings, load
-from fogsdk.node.daemon import Daemon, node_identity, offer
+from fogsdk.node.daemon import Daemon, node_identity
 from fogsdk.node.doors import doors
 from fogsdk.node.journal import open_journal
 from fogsdk.node.pool import Pool
@@ -20,6 +19,8 @@ from fogsdk.node.recorder import Recorder
 
 EXPRESS = 1
 """Workers beside those of the settings that run quick tasks alone."""
+AHEAD = 2.0
+"""Milliseconds that the quick tasks which wait at one worker may take together."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,10 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: NodeSettings) -> None:
-    specs = tasks.load(settings.tasks)
     pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit)
     journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
-    identity = node_identity(settings, offer(specs), settings.workers, EXPRESS, keeps=journal is not None)
+    identity = node_identity(settings, settings.workers, EXPRESS, AHEAD, keeps=journal is not None)
     recorder = Recorder(settings.record, identity) if settings.record else None
     daemon = Daemon(settings, identity, pool, journal=journal, recorder=recorder, doors=doors(settings))
     await daemon.serve()

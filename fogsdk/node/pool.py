@@ -1,12 +1,14 @@
 """The worker pool: runs jobs in supervised processes of this machine.
 
-One job at a time in each worker. A worker that dies, overruns its job's time or outgrows its job's memory is
-replaced, and its siblings do not notice. The pieces:
+Each worker runs one job at a time. Quick jobs wait for their turn in its pipe, some of them, so that it need not wait
+for the daemon between two; whatever else comes, they are taken away from it again. A worker that dies, overruns its
+job's time or outgrows its job's memory is replaced, and its siblings do not notice. The pieces:
 
     Pool ---- ForkServer (pool_forkserver)  - - socket - -  the fork server's process (worker_forkserver)
       |                                                        | forks
-      `------ one Link per worker (pool_link) - socket - -  worker processes (worker), which run the tasks
-      `------ Limits (pool_limits) of each running job
+      `------ Workers (pool_worker) - - - - - - - - socket - -  worker processes (worker), which run the tasks
+                |---- Link (pool_link)
+                `---- Limits (pool_limits) of the running job
 
 Workers are forks of one process that has imported the task modules already. What a module sets up on import
 (open files, random generators) is therefore the same in every worker: make such things inside the task. The
@@ -25,46 +27,22 @@ import signal
 import socket
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from fogsdk.core.commands import Start
-from fogsdk.core.events import (
-    JobDone,
-    JobEvent,
-    JobFailed,
-    JobLost,
-    JobProgress,
-    JobRefused,
-    JobSplit,
-)
+from fogsdk.core.events import JobFailed, JobLost, Offer
 from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
 from fogsdk.node.pool_forkserver import ForkServer
-from fogsdk.node.pool_limits import Limits
 from fogsdk.node.pool_link import Link
+from fogsdk.node.pool_worker import Worker, event
+from fogsdk.wire.messages import Body
 
 _YOUNG = 1.0  # seconds: a worker that ends within them, before it had a job, did not start well
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds before such a worker is replaced; doubled each time
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """What the pool knows of a worker process. ``pid`` is 0 until it is ready, ``begun`` None till a job.
-    ``induced``: it was killed on purpose, to see what the fog makes of it.
-    """
-
-    number: int
-    born: float
-    link: Link = field(init=False)
-    pid: int = 0
-    job: Start | None = None
-    begun: float | None = None
-    limits: Limits | None = None
-    induced: bool = False
 
 
 class Pool:
@@ -78,9 +56,9 @@ class Pool:
         self._memory = memory
         self._forkserver = ForkServer(modules, self._worker_died, self._forkserver_gone)
         self._numbers = itertools.count()
-        self._workers: dict[int, _Worker] = {}
-        self._idle: list[_Worker] = []
-        self._running: dict[int, _Worker] = {}  # by job
+        self._workers: dict[int, Worker] = {}
+        self._idle: list[Worker] = []
+        self._running: dict[int, Worker] = {}  # by job
         self._waiting: OrderedDict[int, Start] = OrderedDict()  # by job
         self._delay = 0.0
         self._refill: asyncio.TimerHandle | None = None
@@ -97,6 +75,7 @@ class Pool:
         except BaseException:
             await self.close()
             raise
+        self._emit(Offer(self._forkserver.tasks))
         self._fill()
 
     def start(self, job: Start) -> None:
@@ -106,12 +85,16 @@ class Pool:
 
     def stop(self, job: int) -> None:
         """Kill a running job, forget a waiting one. Nothing more is emitted for it."""
-        if self._waiting.pop(job, None) is None and (worker := self._running.get(job)) is not None:
+        if self._waiting.pop(job, None) is not None or (worker := self._running.pop(job, None)) is None:
+            return
+        if worker.job is not None and worker.job.job == job:
             self._kill(worker)
+        else:
+            worker.take_away(lambda each: each.job == job)
 
     def workers(self) -> list[int]:
         """The numbers of the workers, those at work first."""
-        return sorted(self._workers, key=lambda number: self._workers[number].job is None)
+        return sorted(self._workers, key=lambda number: not self._workers[number].jobs)
 
     def disturb(self, numbers: Sequence[int], what: signal.Signals) -> None:
         """Kill, stop or continue workers on purpose; those that are gone need nothing."""
@@ -127,67 +110,89 @@ class Pool:
         if self._refill is not None:
             self._refill.cancel()
         for worker in self._workers.values():
-            self._take_job(worker)
-            worker.link.close()
+            worker.close()
         self._workers.clear()
         self._idle.clear()
+        self._running.clear()
         self._waiting.clear()
         await self._forkserver.close()
 
     # Jobs
 
     def _hand_out(self) -> None:
-        while self._waiting and self._idle:
-            _, job = self._waiting.popitem(last=False)
-            self._give(self._idle.pop(), job)
+        while self._waiting:
+            job = next(iter(self._waiting.values()))
+            worker = self._idle.pop() if self._idle else self._least_busy(job)
+            if worker is None:
+                return
+            del self._waiting[job.job]
+            self._running[job.job] = worker
+            worker.give(job)
 
-    def _give(self, worker: _Worker, job: Start) -> None:
-        memory = self._memory if job.memory is None else job.memory
-        worker.job, worker.begun = job, self._loop.time()
-        self._running[job.job] = worker
-        worker.limits = Limits(job, memory, worker.pid, partial(self._overrun, worker))
-        worker.link.send([job.kind, job.name, job.shares, memory], job.bodies)
+    def _least_busy(self, job: Start) -> Worker | None:
+        """The worker in whose pipe a quick job may wait."""
+        takers = [worker for worker in self._workers.values() if worker.takes_more() and worker.may_wait(job)]
+        return min(takers, key=lambda worker: len(worker.jobs), default=None)
 
-    def _take_job(self, worker: _Worker) -> Start | None:
-        """Part a worker from its job, if it has one."""
-        job, worker.job = worker.job, None
-        if job is not None:
-            del self._running[job.job]
-        if worker.limits is not None:
-            worker.limits.lift()
-        return job
-
-    def _frame(self, worker: _Worker, fields: list[Any], bodies: tuple[bytes, ...]) -> None:
+    def _frame(self, worker: Worker, fields: list[Any], bodies: tuple[Body, ...]) -> None:
         """A worker has said something."""
-        if worker.job is None:
+        if fields[0] == "ready":
             worker.pid = fields[1]
             self._free(worker)
             return
-        event = _event(worker.job.job, fields, bodies)
-        if not isinstance(event, JobProgress):
-            self._take_job(worker)
+        number, *said = fields
+        job = worker.jobs[number]
+        if said[0] != "progress":
+            worker.ended(number)
+            if job is not None:
+                del self._running[job.job]
             self._free(worker)
-        self._emit(event)
+        if job is not None:
+            self._emit(event(job.job, said, bodies))
 
-    def _free(self, worker: _Worker) -> None:
-        if worker.number in self._workers:
+    def _free(self, worker: Worker) -> None:
+        if worker.number not in self._workers:
+            return
+        if not worker.jobs:
             self._idle.append(worker)
-            self._hand_out()
+        self._hand_out()
 
-    def _overrun(self, worker: _Worker, type_: str, message: str) -> None:
+    def _overrun(self, worker: Worker, type_: str, message: str) -> None:
+        begun = worker.begun
         job = self._kill(worker)
-        if job is not None and worker.begun is not None:
-            ran = (self._loop.time() - worker.begun) * 1000
+        if job is not None and begun is not None:
+            ran = (self._loop.time() - begun) * 1000
             self._emit(JobFailed(job.job, type_, f"{job.name} {message}", "", ran))
+
+    def _held_up(self, worker: Worker) -> None:
+        """Jobs wait behind one that is not quick after all. Where that was taken away, nobody waits for it."""
+        if worker.job is None:
+            self._kill(worker)
+        else:
+            self._again(worker.take_away(lambda _: True))
+
+    def _again(self, jobs: Sequence[Start]) -> None:
+        """Jobs that did not begin go to other workers, before all others."""
+        for job in reversed(jobs):
+            del self._running[job.job]
+            self._waiting[job.job] = job
+            self._waiting.move_to_end(job.job, last=False)
+        self._hand_out()
 
     # Workers
 
-    def _kill(self, worker: _Worker) -> Start | None:
-        """Kill a worker and return the job it had; the replacement starts when it is dead."""
-        job = self._take_job(worker)
-        worker.link.close()
+    def _kill(self, worker: Worker) -> Start | None:
+        """Kill a worker and return the job that it ran; the replacement starts when it is dead."""
         self._forkserver.kill(worker.number)
-        return job
+        return self._part(worker)
+
+    def _part(self, worker: Worker) -> Start | None:
+        """Part a worker from its jobs: those that did not begin go elsewhere, and the one that did is returned."""
+        first, *others = worker.close() or [None]
+        if first is not None:
+            self._running.pop(first.job, None)
+        self._again([job for job in others if job is not None])
+        return first
 
     def _worker_died(self, number: int, how: str) -> None:
         worker = self._workers.pop(number)
@@ -197,10 +202,9 @@ class Pool:
         self._replace(how if young else None)
         self._bury(worker, how)
 
-    def _bury(self, worker: _Worker, how: str) -> None:
+    def _bury(self, worker: Worker, how: str) -> None:
         worker.link.drain()  # the answer may have been under way already
-        worker.link.close()
-        job = self._take_job(worker)
+        job = self._part(worker)
         if job is not None:
             log.info("a worker %s while it ran %s", how, job.name)
             self._emit(JobLost(job.job, f"the worker {how}", worker.induced))
@@ -226,7 +230,7 @@ class Pool:
             self._replace(f"could not be started: {error}")
 
     def _spawn(self) -> None:
-        worker = _Worker(next(self._numbers), self._loop.time())
+        worker = Worker(next(self._numbers), self._memory, self._overrun, self._held_up)
         kill = partial(self._forkserver.kill, worker.number)
         ours, theirs = socket.socketpair()
         with theirs:
@@ -260,18 +264,5 @@ class Pool:
                 log.error("the workers' fork server does not start: %s", error)
                 await self._forkserver.close()
                 await asyncio.sleep(_LONGEST_DELAY)
+        self._emit(Offer(self._forkserver.tasks))
         self._fill()
-
-
-def _event(job: int, fields: list[Any], bodies: tuple[bytes, ...]) -> JobEvent:
-    match fields:
-        case ["done", ran]:
-            return JobDone(job, bodies[0], ran)
-        case ["progress", fraction]:
-            return JobProgress(job, fraction)
-        case ["split", ran]:
-            return JobSplit(job, bodies, ran)
-        case ["failed", ran, type_, message, traceback]:
-            return JobFailed(job, type_, message, traceback, ran)
-    _, reason, message, seconds = fields
-    return JobRefused(job, reason, message, None if seconds is None else round(seconds * 1000))

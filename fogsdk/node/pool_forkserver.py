@@ -12,6 +12,7 @@ from typing import Any
 from fogsdk.errors import ConfigError
 from fogsdk.node.pool_link import Link
 from fogsdk.node.worker_forkserver import COMMAND, FORK, command_line, how_it_ended
+from fogsdk.wire.messages import TaskInfo
 
 _PATIENCE = 5.0  # seconds for the fork server to end on its own
 _STDERR = 2
@@ -21,7 +22,7 @@ class ForkServer:
     """The process that has the task modules imported and forks workers.
 
     ``on_died(number, how)`` is called when a worker has ended; ``on_gone()`` when the fork server itself has
-    ended unasked, and all workers with it.
+    ended unasked, and all workers with it. ``tasks`` are those of the modules, once it has started.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class ForkServer:
         self._modules = modules
         self._on_died = on_died
         self._on_gone = on_gone
+        self.tasks: tuple[TaskInfo, ...] = ()
         self._up = False
         self._link: Link | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -90,12 +92,13 @@ class ForkServer:
             if self._process is not None:
                 self._process.kill()
 
-    def _hear(self, fields: list[Any], _bodies: tuple[bytes, ...]) -> None:
+    def _hear(self, fields: list[Any], _bodies: tuple[Any, ...]) -> None:
         match fields:
             case ["died", int(number), str(how)]:
                 self._on_died(number, how)
-            case ["loaded"]:
+            case ["loaded", list(tasks)]:
                 self._up = True
+                self.tasks = tuple(TaskInfo(*fields) for fields in tasks)
                 self._settle(None)
             case ["broken", str(problem)]:
                 self._settle(problem)

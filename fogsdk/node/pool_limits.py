@@ -1,4 +1,4 @@
-"""Holds one running job to its limits of time and memory."""
+"""Holds the running job of one worker to its limits of time and memory."""
 
 from __future__ import annotations
 
@@ -16,28 +16,57 @@ _MIB = 2**20
 
 
 class Limits:
-    """Calls ``overrun(type, message)``, at most once, when ``job`` takes more than it may.
+    """Calls ``overrun(type, message)`` when the job of a worker takes more than it may, at most once for each.
 
     Its timeout is in milliseconds; ``memory`` is the bytes by which the resident memory of process ``pid``
     may grow. That is looked at from outside, since the limits that the system itself holds (setrlimit(2))
     count addresses, not memory: threads alone reserve hundreds of MiB that they never touch.
     """
 
-    def __init__(self, job: Start, memory: int | None, pid: int, overrun: Callable[[str, str], None]) -> None:
+    def __init__(self, overrun: Callable[[str, str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._overrun = overrun
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timeout: int | None = None
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None  # left alone from job to job: most end long before it is due
+        self._weighing: asyncio.TimerHandle | None = None
+
+    def hold(self, job: Start, memory: int | None, pid: int, now: float) -> None:
+        """The worker begins a job ``now``, in seconds of the event loop's clock."""
+        self._timeout = job.timeout
         if job.timeout is not None:
-            seconds = job.timeout / 1000
-            message = f"took longer than its limit of {seconds:g} s"
-            self._timers["time"] = self._loop.call_later(seconds, self._exceeded, "TaskTimeout", message)
+            self._due = now + job.timeout / 1000
+            if self._timer is None or self._timer.when() > self._due:
+                self._set_timer()
         if memory is not None:
             self._watch_memory(pid, memory)
 
     def lift(self) -> None:
-        """Watch no longer."""
-        for timer in self._timers.values():
-            timer.cancel()
+        """The job has ended."""
+        self._timeout = None
+        if self._weighing is not None:
+            self._weighing.cancel()
+            self._weighing = None
+
+    def close(self) -> None:
+        """The worker has ended."""
+        self.lift()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._due, self._time_is_over)
+
+    def _time_is_over(self) -> None:
+        self._timer = None
+        if self._timeout is None:
+            return
+        if self._loop.time() < self._due:  # this job began later than the one that the timer was set for
+            self._set_timer()
+        else:
+            self._exceeded("TaskTimeout", f"took longer than its limit of {self._timeout / 1000:g} s")
 
     def _exceeded(self, type_: str, message: str) -> None:
         self.lift()
@@ -63,5 +92,4 @@ class Limits:
             message = f"grew by {growth / _MIB:.0f} MiB, its limit is {memory / _MIB:.0f} MiB"
             self._exceeded("MemoryLimit", message)
         else:
-            again = self._loop.call_later(_INTERVAL, self._weigh, process, before, memory)
-            self._timers["memory"] = again
+            self._weighing = self._loop.call_later(_INTERVAL, self._weigh, process, before, memory)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from fogsdk.node.worker_frames import Inbox, pack
+from fogsdk.node.worker_frames import Inbox, attached, descriptors, pack
+from fogsdk.wire.messages import Body
 
 _PIECES = 16  # pieces of frames to give to one system call
 
@@ -24,7 +25,7 @@ class Link:
     def __init__(
         self,
         connection: socket.socket,
-        on_frame: Callable[[list[Any], tuple[bytes, ...]], None],
+        on_frame: Callable[[list[Any], tuple[Body, ...]], None],
         on_end: Callable[[], None],
     ) -> None:
         connection.setblocking(False)
@@ -34,16 +35,26 @@ class Link:
         self._on_end = on_end
         self._inbox = Inbox(connection)
         self._unsent: deque[memoryview] = deque()
+        self._unsent_shared: list[Body] = []
         self._closed = False
         self._loop.add_reader(connection, self._read)
 
-    def send(self, fields: Sequence[Any], bodies: Sequence[bytes] = ()) -> None:
-        """Send a frame: what the socket does not take at once follows when it can."""
+    def send(self, fields: Sequence[Any], bodies: Sequence[Body] = (), *, soon: bool = False) -> None:
+        """Send a frame: what the socket does not take at once follows when it can. ``soon`` is together with what else
+        there is in this turn of the event loop."""
         if self._closed:
             return
         waiting = bool(self._unsent)
+        if descriptors(bodies):
+            self._unsent_shared += bodies
         self._unsent.extend(map(memoryview, pack(fields, bodies)))
-        if not waiting:
+        if soon and not waiting:
+            self._loop.call_soon(self._write_first)
+        elif not waiting:
+            self._write_first()
+
+    def _write_first(self) -> None:
+        if self._unsent:
             self._write()
             if self._unsent:
                 self._loop.add_writer(self._socket, self._write_on)
@@ -58,6 +69,8 @@ class Link:
         if not self._closed:
             self._closed = True
             self._unsent.clear()
+            self._unsent_shared.clear()
+            self._inbox.close()
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
@@ -89,7 +102,10 @@ class Link:
     def _write(self) -> None:
         """Send what the socket takes at once, and no more: others want the event loop too."""
         try:
-            sent = self._socket.sendmsg(list(islice(self._unsent, _PIECES)))
+            pieces = list(islice(self._unsent, _PIECES))
+            # Those of frames that are still to come may go first: they are taken in the same order.
+            sent = self._socket.sendmsg(pieces, attached(descriptors(self._unsent_shared)))
+            self._unsent_shared.clear()
         except BlockingIOError:
             return
         except ConnectionError:  # the other end is gone; reading will find that out, after its last words

@@ -137,7 +137,7 @@ def _packed(value: Any) -> Any:
         return [_packed(each) for each in value]
     if isinstance(value, dict):
         return {key: _packed(each) for key, each in value.items()}
-    return value
+    return bytes(value) if isinstance(value, memoryview) else value
 
 
 @cache

@@ -26,6 +26,7 @@ from fogsdk.core.commands import (
 )
 from fogsdk.core.events import (
     Asked,
+    Carried,
     Drain,
     Event,
     LinkDown,
@@ -40,6 +41,7 @@ from fogsdk.core.events import (
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
 from fogsdk.core.outbox import Outbox
+from fogsdk.core.transfers import Transfers
 from fogsdk.device.notes import NoteLog
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
@@ -48,6 +50,7 @@ from fogsdk.node.executor import Executor
 from fogsdk.node.journal import Journal
 from fogsdk.node.link import Link
 from fogsdk.node.recorder import Recorder
+from fogsdk.node.shared_body import SharedBuffer
 from fogsdk.wire import codec, topics
 from fogsdk.wire.messages import (
     Accepted,
@@ -56,9 +59,11 @@ from fogsdk.wire.messages import (
     Birth,
     Cancel,
     Cancelled,
+    Chunk,
     Expired,
     Failed,
     Gone,
+    Got,
     Kept,
     Malformed,
     Message,
@@ -68,6 +73,7 @@ from fogsdk.wire.messages import (
     Result,
     Seek,
     Task,
+    Transfer,
 )
 
 log = logging.getLogger(__name__)
@@ -112,6 +118,17 @@ class Runtime:
     ) -> None:
         self.identity = identity
         self.node = Node(identity)
+        self._core = Transfers(
+            self.node,
+            self._handle,
+            identity.site,
+            identity.node,
+            allocate=SharedBuffer,
+            room=identity.room,
+            inline=identity.inline,
+            turn_away=self.node.turn_away,
+            run=f"{identity.incarnation:x}",
+        )
         self.left = asyncio.Event()
         self.carry: Carry = _carry
         self._executor = executor
@@ -219,14 +236,14 @@ class Runtime:
     def tell(self, event: Event) -> None:
         """Pass an event to the core and carry out what it says."""
         try:
-            self._do(self._handle(event))
+            self._do(self._core.handle(event, clock()))
         except Exception:
             log.exception("a bug in the core, on %s", type(event).__name__)
             self._not_before = clock() + AFTER_A_BUG
-        self._arm()
+            self._arm()
 
-    def _handle(self, event: Event) -> list[Command]:
-        now, commands = clock(), None
+    def _handle(self, event: Event, now: int) -> list[Command]:
+        commands = None
         try:
             commands = self.node.handle(event, now)
             return commands
@@ -264,7 +281,7 @@ class Runtime:
             self._measuring = asyncio.get_running_loop().call_later(MEASURE_EVERY, self._take_measure)
 
     def _arm(self) -> None:
-        deadline = self.node.deadline()
+        deadline = self._core.deadline()
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return
         if self._timer is not None:
@@ -275,7 +292,7 @@ class Runtime:
 
     def _fire(self) -> None:
         self._timer = None
-        deadline = self.node.deadline()
+        deadline = self._core.deadline()
         if deadline is not None and deadline <= clock():
             self.tell(Tick())
         else:
@@ -325,6 +342,7 @@ class Runtime:
             door.deliver(send)
 
     def _flush(self) -> None:
+        """Once in a turn of the event loop: what several events led to leaves together."""
         self._flushing = False
         for packet in self._outbox.pack():
             link = self._links.get(packet.link)
@@ -332,6 +350,7 @@ class Runtime:
                 deliver = partial(link.publish, packet.topic, packet.payload, packet.retain)
                 self.carry(packet.topic, packet.payload, deliver)
         self.flush_links()
+        self._arm()
 
     def flush_links(self) -> None:
         """Write what is queued on the links."""
@@ -354,6 +373,8 @@ def _event(link: str, at: topics.Topic, message: Message | Malformed, as_json: b
         return NodeHeard(link, at.node, message)
     if at.kind == "replica" and isinstance(message, (Replica, Seek)):
         return ReplicaHeard(link, at.sender, message)
+    if at.kind in ("task", "reply") and isinstance(message, (Transfer, Chunk, Got)):
+        return Carried(link, at.sender if at.kind == "task" else "", message)
     if at.kind == "reply" and isinstance(message, REPLIES):
         return Replied(link, message)
     return None

@@ -1,54 +1,92 @@
-"""The worker process: takes one job at a time from its socket, runs it, and sends what came of it.
+"""The worker process: runs the jobs that come over its socket, one after the other, and sends what came of each.
 
-From the daemon:  [kind, name, shares, memory limit] + bodies
+From the daemon:  [number, kind, name, shares, memory limit] + bodies
+                  [number]                            that job is not to run any more, if it did not begin
 To the daemon:    ["ready", pid]                      once, when jobs may come
-                  ["progress", fraction]
-                  ["done", ms] + result | ["split", ms] + parts
-                  ["failed", ms, type, message, traceback] | ["refused", reason, message, seconds to wait]
+                  [number, "progress", fraction]
+                  [number, "done", ms] + result | [number, "split", ms] + parts
+                  [number, "failed", ms, type, message, traceback]
+                  [number, "refused", reason, message, seconds to wait] | [number, "skipped"]
 """
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fogsdk import tasks
 from fogsdk.errors import TaskRefused
-from fogsdk.node.worker_frames import Inbox, pack
+from fogsdk.node import shared_body, worker_frames
+from fogsdk.node.worker_frames import Frame, Inbox
+from fogsdk.wire.messages import Body
 
 _PROGRESS_INTERVAL = 0.05  # seconds: more reports than 20 a second are of no use to anybody
+_LONG = 0.01  # seconds of a job after which those behind it may have been taken away
 
-Outcome = tuple[Sequence[Any], Sequence[bytes]]
+Outcome = tuple[Sequence[Any], Sequence[Body]]
 
 
 def serve(connection: socket.socket) -> None:
     """Run jobs until the daemon closes its end. Lets SystemExit of a task through: it ends the worker."""
-    inbox = Inbox(connection)
-    pid = os.getpid()
+    _Worker(connection).serve()
 
-    def send(fields: Sequence[Any], bodies: Sequence[bytes] = ()) -> None:
-        for piece in pack(fields, bodies):
-            connection.sendall(piece)
 
-    send(["ready", pid])
-    while (frames := inbox.receive()) is not None:
-        for (kind, name, shares, memory), bodies in frames:
-            progress = _Progress(send)
-            outcome = _run(kind, name, bodies, tuple(shares), memory, progress)
-            if os.getpid() != pid:
-                os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
-            progress.close()
-            send(*outcome)
+class _Worker:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._inbox = Inbox(connection, private=True)
+        self._send = partial(worker_frames.send, connection)
+        self._jobs: deque[Frame] = deque()
+        self._unwanted: set[int] = set()
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        self._send(["ready", self._pid])
+        while self._receive():
+            while self._jobs:
+                self._answer(self._jobs.popleft())
+            self._unwanted.clear()  # what they were about came before them
+
+    def _receive(self) -> bool:
+        """Read once; False when the daemon has closed its end."""
+        frames = self._inbox.receive()
+        for frame in frames or ():
+            if len(frame[0]) == 1:
+                self._unwanted.add(frame[0][0])
+            else:
+                self._jobs.append(frame)
+        return frames is not None
+
+    def _answer(self, frame: Frame) -> None:
+        """Run one job, and keep nothing of it: the worker may rest for long."""
+        (number, kind, name, shares, memory), bodies = frame
+        del frame
+        if number in self._unwanted:
+            self._send([number, "skipped"])
+            return
+        begun = time.monotonic()
+        progress = _Progress(lambda fraction: self._send([number, "progress", fraction]))
+        fields, results = _run(kind, name, bodies, tuple(shares), memory, progress)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
+        progress.close()
+        self._send([number, *fields], results)
+        if self._jobs and time.monotonic() - begun > _LONG:
+            while select.select([self._connection], [], [], 0)[0] and self._receive():
+                pass
 
 
 def _run(
     kind: str,
     name: str,
-    bodies: tuple[bytes, ...],
+    bodies: tuple[Body, ...],
     shares: tuple[float, ...],
     memory: int | None,
     progress: Callable[[float], None],
@@ -56,7 +94,7 @@ def _run(
     begun = time.perf_counter()
     try:
         with tasks.reporting(progress):
-            result = tasks.perform(kind, name, bodies, shares)
+            result = tasks.perform(kind, name, bodies, shares, _joined)
     except SystemExit:
         raise
     except TaskRefused as refusal:
@@ -66,6 +104,11 @@ def _run(
     if kind == "split":
         return ["split", _since(begun)], result
     return ["done", _since(begun)], [result]
+
+
+def _joined(pieces: Sequence[Body]) -> Body:
+    """An encoding as the daemon is sent it: in memory that is shared with it, where it is large."""
+    return b"".join(pieces) if sum(map(len, pieces)) < shared_body.SHARED else shared_body.put(pieces)
 
 
 def _failure(error: BaseException, ran: float, memory: int | None) -> list[Any]:
@@ -89,7 +132,7 @@ def _plain(text: str) -> str:
 class _Progress:
     """Passes a job's progress on, not too often; what was held back last goes out before the result."""
 
-    def __init__(self, send: Callable[[Sequence[Any]], None]) -> None:
+    def __init__(self, send: Callable[[float], None]) -> None:
         self._send = send
         self._pid = os.getpid()
         self._lock = threading.Lock()  # a task may report from several threads
@@ -108,11 +151,11 @@ class _Progress:
                 self._held = fraction
                 return
             self._held, self._due = None, now + _PROGRESS_INTERVAL
-            self._send(["progress", fraction])
+            self._send(fraction)
 
     def close(self) -> None:
         """Send what was held back. A thread that outlives its job reports nothing from here on."""
         with self._lock:
             self._closed = True
             if self._held is not None:
-                self._send(["progress", self._held])
+                self._send(self._held)

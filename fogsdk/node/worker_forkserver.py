@@ -7,7 +7,8 @@ mean another process before its parent has waited for it.
 From the daemon, over the socket on standard input, as ``COMMAND`` records:
     FORK number, with the worker's socket attached (SCM_RIGHTS)  |  a signal for the worker of that number
 To the daemon, as frames:
-    ["loaded"] or ["broken", reason]          once, when the task modules are imported or cannot be
+    ["loaded", tasks] or ["broken", reason]   once, when the task modules are imported (each task the fields of its
+                                              ``TaskInfo``) or cannot be
     ["died", number, how]                     and what else ran in that worker's process group is killed
 When the daemon's end closes, for whatever reason, it kills every worker and ends.
 """
@@ -26,6 +27,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from functools import partial
 from typing import Any, NoReturn
 
@@ -128,7 +130,7 @@ class ForkServer:
         # A fork has none of the threads that a module started, and maybe their locks, held for ever. On macOS
         # some of the system's own libraries are in that position. There a worker is a new interpreter.
         self._fresh = threading.active_count() > 1 or sys.platform == "darwin"
-        self._tell("loaded")
+        self._tell("loaded", [astuple(spec.info) for spec in tasks.registry.values()])
         return True
 
     def _serve(self) -> None:

@@ -12,7 +12,7 @@ from fogsdk.core.commands import Start
 from fogsdk.core.events import JobDone, JobEvent, JobFailed, JobLost, JobSplit
 from fogsdk.sim.agenda import MILLISECOND
 from fogsdk.wire import values
-from fogsdk.wire.messages import Hop, TaskInfo
+from fogsdk.wire.messages import Body, Hop, TaskInfo
 
 PUZZLE = 2 * MILLISECOND
 """Microseconds that splitting or merging takes."""
@@ -59,7 +59,7 @@ def result(number: int, part: str = "") -> bytes:
 
 def micros(start: Start) -> int:
     """How long a job takes on a machine of ordinary speed, in microseconds."""
-    return read(start.bodies[0]).micros if start.kind in ("run", "step") else PUZZLE
+    return read(bytes(start.bodies[0])).micros if start.kind in ("run", "step") else PUZZLE
 
 
 def end(start: Start, took: int, hops: tuple[Hop, ...] = ()) -> JobEvent:
@@ -67,7 +67,7 @@ def end(start: Start, took: int, hops: tuple[Hop, ...] = ()) -> JobEvent:
     ran = took / MILLISECOND
     if start.kind == "merge":
         return JobDone(start.job, _merged(start.bodies), ran)
-    job = read(start.bodies[0])
+    job = read(bytes(start.bodies[0]))
     if start.kind == "split":
         count = len(start.shares)
         parts = [
@@ -85,9 +85,9 @@ def end(start: Start, took: int, hops: tuple[Hop, ...] = ()) -> JobEvent:
     return JobDone(start.job, result(job.number, job.part), ran, hops)
 
 
-def _merged(bodies: tuple[bytes, ...]) -> bytes:
+def _merged(bodies: tuple[Body, ...]) -> bytes:
     """The result of a split task, if these are all of its parts; else no right result at all."""
-    pieces = [body.decode().split(" ") for body in bodies]
+    pieces = [bytes(body).decode().split(" ") for body in bodies]
     number = pieces[0][1]
     whole = [f"{index}/{len(pieces)}" for index in range(len(pieces))]
     return result(int(number)) if pieces == [["of", number, part] for part in whole] else b"not all parts of one task"

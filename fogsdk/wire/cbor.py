@@ -8,6 +8,7 @@ from typing import Any
 import cbor2
 
 from fogsdk.errors import WireError
+from fogsdk.wire import large
 
 
 def _refuse(_value: Any, _immutable: bool) -> Any:
@@ -34,12 +35,31 @@ _MESSAGE: dict[str, Any] = (
 
 
 def read_message(payload: bytes, depth: int) -> Any:
-    """Decode a message, of which nobody knows who wrote it. Tags stay what they are, but for large integers.
+    """Decode a message, of which nobody knows who wrote it. Tags stay what they are, but for large integers. A large
+    byte string that is a ``body``, or the ``data`` of a chunk, is a view of the payload.
 
     Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, refer to a part of
     themselves, or have map keys other than strings.
     """
-    return _read(payload, depth, _MESSAGE)
+    found = large.cut(payload) if len(payload) >= large.LARGE else None
+    if found is None:
+        return _read(payload, depth, _MESSAGE)
+    compact, shelf = found
+    item = _read(compact, depth, _MESSAGE)
+    messages = item if isinstance(item, list) else [item]
+    placed = sum(_place(each, shelf) for each in messages if isinstance(each, dict))
+    return item if placed == len(shelf) else _read(payload, depth, _MESSAGE)  # there are some further in
+
+
+def _place(message: dict[Any, Any], shelf: list[tuple[memoryview, bool]]) -> int:
+    """Put views in where they belong; returns how many."""
+    placed = 0
+    for field in ("body", "data"):
+        value = message.get(field)
+        if isinstance(value, cbor2.CBORTag) and value.tag == large.PLACEHOLDER:
+            message[field] = shelf[value.value][0]
+            placed += 1
+    return placed
 
 
 def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any:

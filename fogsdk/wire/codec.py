@@ -7,24 +7,43 @@ A payload is one message, or an array of them (a batch), in CBOR, or in JSON whe
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import cbor2
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire import limits, messages, values
+from fogsdk.wire import large, limits, messages, values
 from fogsdk.wire.cbor import read_message
+from fogsdk.wire.checks import (
+    Check,
+    body,
+    boolean,
+    choice,
+    count,
+    duration,
+    float_duration,
+    fraction,
+    id_or_empty,
+    ids,
+    integer,
+    kept,
+    key,
+    name,
+    octets,
+    prose,
+    sequence,
+    short,
+    tag,
+    text,
+    weight,
+)
 from fogsdk.wire.jsonvalues import to_json
-from fogsdk.wire.messages import Malformed, Message
+from fogsdk.wire.messages import Body, Malformed, Message
 from fogsdk.wire.topics import check_id
 
-Check = Callable[[Any, str], Any]
-
 _OUTER_DEPTH = limits.DEPTH + 4  # a batch, a message, its args
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write these, UTF-8 cannot
 
 
 def is_json(payload: bytes) -> bool:
@@ -32,45 +51,62 @@ def is_json(payload: bytes) -> bool:
     return payload[:1] in (b"{", b"[")
 
 
-def decode(payload: bytes) -> list[Message | Malformed]:
+def decode(payload: bytes, most: int = limits.MESSAGE_SIZE) -> list[Message | Malformed]:
     """Read a payload. A bad message within a batch becomes a :class:`Malformed` and leaves the others alone.
 
-    Raises WireError when the payload as a whole cannot be read.
+    Raises WireError when the payload as a whole cannot be read, or has more than ``most`` bytes.
     """
-    if len(payload) > limits.MESSAGE_SIZE:
-        raise TooLarge(f"{len(payload)} bytes, the limit is {limits.MESSAGE_SIZE}")
-    item = _load_json(payload) if is_json(payload) else read_message(payload, _OUTER_DEPTH)
+    if len(payload) > most:
+        raise TooLarge(f"{len(payload)} bytes, the limit is {most}")
+    item = load_json(payload) if is_json(payload) else read_message(payload, _OUTER_DEPTH)
     if isinstance(item, dict):
-        return [_message(item)]
+        return [read(item)]
     if not isinstance(item, list):
         raise WireError("must be a map, or an array of maps")
     if len(item) > limits.BATCH_LENGTH:
         raise TooLarge(f"a batch of {len(item)} messages, the limit is {limits.BATCH_LENGTH}")
-    return [_message(each) for each in item]
+    return [read(each) for each in item]
 
 
-def encode(batch: Sequence[Message], as_json: bool = False) -> bytes:
+def encode(batch: Sequence[Message], as_json: bool = False, most: int = limits.MESSAGE_SIZE) -> bytes:
     """Write messages as one payload.
 
     Raises WireError for a value that JSON cannot carry and for text that is not Unicode, and TooLarge for a
-    payload that is over the limit.
+    payload of more than ``most`` bytes.
     """
-    items = [_fields(message, as_json) for message in batch]
+    items = [fields(message, as_json) for message in batch]
     item = items[0] if len(items) == 1 else items
     try:
-        payload = _dump_json(item) if as_json else cbor2.dumps(item)
+        payload = _dump_json(item) if as_json else _dump_cbor(items)
     except (UnicodeEncodeError, TypeError) as error:  # JSON has no byte strings: states and replicas are for CBOR alone
         raise WireError(f"cannot be sent: {error}") from error
-    if len(payload) > limits.MESSAGE_SIZE:
-        raise TooLarge(f"{len(payload)} bytes, the limit is {limits.MESSAGE_SIZE}")
+    if len(payload) > most:
+        raise TooLarge(f"{len(payload)} bytes, the limit is {most}")
     return payload
+
+
+def _dump_cbor(items: list[dict[str, Any]]) -> bytes:
+    item = items[0] if len(items) == 1 else items
+    if all(len(each.get("body", b"")) + len(each.get("data", b"")) < large.LARGE for each in items):
+        return cbor2.dumps(item)
+    pieces: list[Body] = [] if len(items) == 1 else [large.head(large.ARRAY, len(items))]
+    for each in items:
+        pieces.append(large.head(large.MAP, len(each)))
+        for field, value in each.items():
+            pieces.append(cbor2.dumps(field))
+            if isinstance(value, (bytes, memoryview)):
+                pieces += (large.head(large.BYTES, len(value)), value)
+            else:
+                pieces.append(cbor2.dumps(value))
+    return b"".join(pieces)
 
 
 def _dump_json(item: Any) -> bytes:
     return json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _load_json(payload: bytes) -> Any:
+def load_json(payload: bytes) -> Any:
+    """Decode JSON as RFC 8259 has it: UTF-8, and only numbers that are finite. Raises WireError."""
     try:
         return json.loads(payload.decode(), parse_constant=_no_constant)  # json itself would take UTF-16 too
     except (ValueError, RecursionError) as error:
@@ -81,61 +117,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-# ---------------------------------------------------------------- checks
-
-
-def _number(value: Any, field: str, low: float, high: float) -> float:
-    if type(value) not in (int, float) or not low <= value <= high or math.isnan(value):
-        raise WireError(f"must be a number from {low} to {high}", field)
-    return float(value)
-
-
-def _integer(low: int, high: int) -> Check:
-    def check(value: Any, field: str) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise WireError(f"must be an integer from {low} to {high}", field)
-        return value
-
-    return check
-
-
-def _text(length: int, cut: bool = False) -> Check:
-    def check(value: Any, field: str) -> str:
-        if not isinstance(value, str):
-            raise WireError("must be text", field)
-        if len(value) > length and not cut:
-            raise WireError(f"{len(value)} characters, the limit is {length}", field)
-        if _LONE_SURROGATE.search(value):
-            raise WireError("must be Unicode text", field)
-        return value[:length]
-
-    return check
-
-
-def _choice(*known: str) -> Check:
-    def check(value: Any, field: str) -> str:
-        if not isinstance(value, str) or value not in known:
-            raise WireError(f"must be one of {', '.join(known)}", field)
-        return value
-
-    return check
-
-
-def _sequence(check_one: Check, length: int) -> Check:
-    def check(value: Any, field: str) -> tuple[Any, ...]:
-        if not isinstance(value, (list, tuple)):
-            raise WireError("must be an array", field)
-        if len(value) > length:
-            raise WireError(f"{len(value)} entries, the limit is {length}", field)
-        return tuple(check_one(each, f"{field}[{index}]") for index, each in enumerate(value))
-
-    return check
-
-
-def _boolean(value: Any, field: str) -> bool:
-    if not isinstance(value, bool):
-        raise WireError("must be true or false", field)
-    return value
+# ---------------------------------------------------------------- the fields of each message
 
 
 def _record(kind: type) -> Check:
@@ -147,98 +129,68 @@ def _record(kind: type) -> Check:
     return check
 
 
-def _fraction(value: Any, field: str) -> float:
-    return _number(value, field, 0.0, 1.0)
-
-
-def _float_duration(value: Any, field: str) -> float:
-    return _number(value, field, 0.0, limits.DURATION)
-
-
-_duration = _integer(0, limits.DURATION)
-_count = _integer(0, 2**53)
-_short = _text(limits.NAME_LENGTH)
-_prose = _text(limits.TEXT_LENGTH, cut=True)
-_ids = _sequence(check_id, limits.HOPS)
-_weight = _choice("light", "middle", "heavy", "auto")
-
-
-def _name(value: Any, field: str) -> str:
-    if not _short(value, field):
-        raise WireError("must not be empty", field)
-    return str(value)
-
-
-def _key(value: Any, field: str) -> str:
-    if not _text(limits.KEY_LENGTH)(value, field):
-        raise WireError("must not be empty", field)
-    return str(value)
-
-
-def _id_or_empty(value: Any, field: str) -> str:
-    return "" if value == "" else check_id(value, field)
-
-
-def _body(value: Any, field: str) -> bytes:
-    if not isinstance(value, bytes):
-        raise WireError("must be a byte string", field)
-    if len(value) > limits.BODY_SIZE:
-        raise TooLarge(f"{len(value)} bytes, the limit is {limits.BODY_SIZE}", field)
-    return value
-
-
 _HOP: dict[str, Check] = {
-    "node": check_id, "action": _choice("ran", "sent", "split", "merged", "lost", "hedged"), "why": _prose,
-    "part": _count, "queued": _float_duration, "ran": _float_duration, "took": _float_duration,
+    "node": check_id, "action": choice("ran", "sent", "split", "merged", "lost", "hedged"), "why": prose,
+    "part": count, "queued": float_duration, "ran": float_duration, "took": float_duration,
 }  # fmt: skip
 _INFO: dict[str, Check] = {
-    "name": _name, "version": _short, "weight": _weight, "timeout": _duration, "memory": _count,
-    "split": _boolean, "fallback": _choice("fog"), "signature": _prose, "summary": _prose,
+    "name": name, "version": short, "weight": weight, "timeout": duration, "memory": count,
+    "split": boolean, "fallback": choice("fog"), "signature": prose, "summary": prose,
 }  # fmt: skip
-_hops = _sequence(_record(messages.Hop), limits.HOPS)
+_hops = sequence(_record(messages.Hop), limits.HOPS)
 
 _FIELDS: dict[type, dict[str, Check]] = {
     messages.Hop: _HOP,
     messages.TaskInfo: _INFO,
     messages.Task: {
-        "id": check_id, "name": _name, "body": _body, "deadline": _duration, "priority": _integer(-100, 100),
-        "weight": _weight, "part": _count, "via": _ids, "keep": _duration, "copies": _integer(1, 2),
-        "session": _name, "step": _integer(1, 2**53), "after": _text(limits.ID_LENGTH), "state": _body,
+        "id": check_id, "name": name, "body": body, "deadline": duration, "priority": integer(-100, 100),
+        "weight": weight, "part": count, "via": ids, "keep": duration, "copies": integer(1, 2),
+        "session": name, "step": integer(1, 2**53), "after": text(limits.ID_LENGTH), "state": kept,
     },
     messages.Cancel: {"id": check_id},
     messages.Ask: {"id": check_id},
-    messages.Accepted: {"id": check_id, "node": check_id, "wait": _duration},
-    messages.Progress: {"id": check_id, "fraction": _fraction},
-    messages.Result: {"id": check_id, "body": _body, "hops": _hops, "wait": _duration, "tag": _text(limits.ID_LENGTH)},
+    messages.Accepted: {"id": check_id, "node": check_id, "wait": duration},
+    messages.Progress: {"id": check_id, "fraction": fraction},
+    messages.Result: {"id": check_id, "body": body, "hops": _hops, "wait": duration, "tag": text(limits.ID_LENGTH)},
     messages.Failed: {
-        "id": check_id, "error": _short, "message": _prose,
-        "traceback": _text(limits.TRACEBACK_LENGTH, cut=True), "hops": _hops,
+        "id": check_id, "error": short, "message": prose,
+        "traceback": text(limits.TRACEBACK_LENGTH, cut=True), "hops": _hops,
     },
     messages.Refused: {
-        "id": _id_or_empty, "node": check_id, "reason": check_id, "message": _prose, "retry_after": _duration,
-        "instead": _id_or_empty,
+        "id": id_or_empty, "node": check_id, "reason": check_id, "message": prose, "retry_after": duration,
+        "instead": id_or_empty,
     },
-    messages.Expired: {"id": check_id, "message": _prose, "hops": _hops},
+    messages.Expired: {"id": check_id, "message": prose, "hops": _hops},
     messages.Cancelled: {"id": check_id},
     messages.Birth: {
-        "incarnation": _count, "role": check_id, "capacity": _count,
-        "tasks": _sequence(_record(messages.TaskInfo), limits.TASKS),
-        "addresses": _sequence(_text(256), limits.ADDRESSES), "keeps": _boolean,
+        "incarnation": count, "role": check_id, "capacity": count,
+        "tasks": sequence(_record(messages.TaskInfo), limits.TASKS),
+        "addresses": sequence(text(256), limits.ADDRESSES), "keeps": boolean,
     },
-    messages.Gone: {"incarnation": _count},
+    messages.Gone: {"incarnation": count},
     messages.Beat: {
-        "incarnation": _count, "seq": _count, "ttl": _duration, "running": _count, "queued": _count,
-        "wait": _duration, "cpu": _fraction, "memory": _fraction, "uplink": _boolean, "draining": _boolean,
-        "quarantined": _sequence(_short, limits.HOPS),
+        "incarnation": count, "seq": count, "ttl": duration, "running": count, "queued": count,
+        "wait": duration, "cpu": fraction, "memory": fraction, "uplink": boolean, "draining": boolean,
+        "quarantined": sequence(short, limits.HOPS),
     },
     messages.Replica: {
-        "key": _key, "progress": _count, "epoch": _count, "home": check_id, "guardian": _id_or_empty, "data": _body,
-        "left": _duration, "safe": _boolean,
+        "key": key, "progress": count, "epoch": count, "home": check_id, "guardian": id_or_empty, "data": kept,
+        "left": duration, "safe": boolean,
     },
-    messages.Seek: {"key": _key, "progress": _count, "epoch": _count},
+    messages.Seek: {"key": key, "progress": count, "epoch": count},
     messages.Kept: {
-        "key": _key, "node": check_id, "home": _id_or_empty, "guardian": _id_or_empty, "progress": _count,
-        "epoch": _count, "safe": _boolean, "refuses": _boolean,
+        "key": key, "node": check_id, "home": id_or_empty, "guardian": id_or_empty, "progress": count,
+        "epoch": count, "safe": boolean, "refuses": boolean,
+    },
+    messages.Transfer: {
+        "id": check_id, "size": integer(1, limits.BODY_SIZE), "head": kept, "tag": tag, "node": id_or_empty,
+    },
+    messages.Chunk: {
+        "id": check_id, "at": integer(0, limits.BODY_SIZE), "data": octets(limits.CHUNK_SIZE, view=True), "tag": tag,
+        "node": id_or_empty,
+    },
+    messages.Got: {
+        "id": check_id, "upto": integer(0, limits.BODY_SIZE), "again": boolean, "tag": tag, "node": id_or_empty,
     },
 }  # fmt: skip
 
@@ -259,18 +211,27 @@ TYPES: dict[str, type] = {
     "replica": messages.Replica,
     "seek": messages.Seek,
     "kept": messages.Kept,
+    "transfer": messages.Transfer,
+    "chunk": messages.Chunk,
+    "got": messages.Got,
 }
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _DEFAULTS: dict[type, dict[str, Any]] = {
     kind: {f.name: f.default for f in kind.__dataclass_fields__.values()}  # type: ignore[attr-defined]
     for kind in _FIELDS
 }
+_values_of: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    # With one name more it is a tuple for a message of one field, too.
+    kind: attrgetter(*defaults, "__class__")
+    for kind, defaults in _DEFAULTS.items()
+}
 
 
 # ---------------------------------------------------------------- reading
 
 
-def _message(item: Any) -> Message | Malformed:
+def read(item: Any) -> Message | Malformed:
+    """Check one message that is decoded already, a map of its fields."""
     try:
         if not isinstance(item, dict):
             raise WireError("must be a map")
@@ -321,10 +282,10 @@ def _encoded(value: Any, field: str) -> bytes:
 
 
 def _build(kind: type, item: dict[Any, Any], prefix: str) -> Any:
-    checked = {}
-    for field, check in _FIELDS[kind].items():
-        value = item.get(field)
-        if value is not None:
+    checked, checks = {}, _FIELDS[kind]
+    for field, value in item.items():
+        check = checks.get(field)
+        if check is not None and value is not None:
             checked[field] = check(value, prefix + field)
     try:
         return kind(**checked)
@@ -341,16 +302,19 @@ def _is_required(default: Any) -> bool:
 # ---------------------------------------------------------------- writing
 
 
-def _fields(message: Any, as_json: bool) -> dict[str, Any]:
+def fields(message: Any, as_json: bool) -> dict[str, Any]:
+    """The map that is written for a message. Raises WireError for a value that JSON cannot carry."""
     kind = type(message)
     item: dict[str, Any] = {"type": _NAMES[kind]} if kind in _NAMES else {}
-    for field, default in _DEFAULTS[kind].items():
-        value = getattr(message, field)
-        if value == default and type(value) is type(default):
+    for (field, default), value in zip(_DEFAULTS[kind].items(), _values_of[kind](message), strict=False):
+        if value is default or (value == default and type(value) is type(default)):
             continue
         if isinstance(value, tuple):
-            value = [each if isinstance(each, str) else _fields(each, as_json) for each in value]
-        item[field] = value
+            item[field] = [each if isinstance(each, str) else fields(each, as_json) for each in value]
+        elif isinstance(value, memoryview) and len(value) < large.LARGE:
+            item[field] = bytes(value)  # cbor2 would write an array of numbers
+        else:
+            item[field] = value
     if as_json and "body" in item:
         _open_body(kind, item)
     return item

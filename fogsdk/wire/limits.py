@@ -14,8 +14,21 @@ KEY_LENGTH = 256
 MESSAGE_SIZE = 16 * 1024 * 1024
 """Bytes in one MQTT payload."""
 
-BODY_SIZE = MESSAGE_SIZE - 64 * 1024
-"""Bytes in one task's arguments or result: what leaves room for the rest of the message."""
+RECORD_SIZE = MESSAGE_SIZE - 64 * 1024
+"""Bytes in a record that nodes keep for others, and in arguments or a result that travel in one payload: what leaves
+room for the rest of the message."""
+
+BODY_SIZE = 256 * 1024 * 1024
+"""Bytes in one task's arguments or result."""
+
+STORED_SIZE = BODY_SIZE + MESSAGE_SIZE
+"""Bytes in a message as it is written to a disk, with all of its body."""
+
+INLINE_SIZE = 256 * 1024
+"""Bytes of arguments or of a result beyond which they travel in chunks, beside their message."""
+
+CHUNK_SIZE = 256 * 1024
+"""Bytes in one chunk of them."""
 
 BATCH_LENGTH = 1024
 """Messages in one payload."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Body = bytes | memoryview
+"""Arguments or a result. Large ones are views of memory that is shared, and not copied."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -39,7 +42,7 @@ class Task:
 
     id: str
     name: str
-    body: bytes
+    body: Body
     deadline: int | None = None
     priority: int = 0
     weight: str | None = None
@@ -90,7 +93,7 @@ class Result:
     that of a session's state after the step."""
 
     id: str
-    body: bytes
+    body: Body
     hops: tuple[Hop, ...] = ()
     wait: int = 0
     tag: str = ""
@@ -243,6 +246,44 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A task or result is to come whose body, of ``size`` bytes, travels in chunks: ``head`` is the rest of the
+    message, in CBOR, its body empty. Answered with :class:`Got`, which says from where on the body is needed.
+
+    ``id`` is the task's. Who sends another body under the same id gives it another ``tag``. ``node`` is who sends it,
+    where that is a node that answers.
+    """
+
+    id: str
+    size: int
+    head: bytes
+    tag: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The bytes of a body from ``at`` on."""
+
+    id: str
+    at: int
+    data: Body
+    tag: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """The first ``upto`` bytes of a body are there; with ``again``, send from there on whatever was sent before."""
+
+    id: str
+    upto: int
+    again: bool = False
+    tag: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """A message that could not be read; never sent. ``id`` is there when that much could be read, else empty.
 
@@ -259,4 +300,5 @@ Outcome = Result | Failed | Refused | Expired | Cancelled
 Reply = Accepted | Progress | Outcome
 Presence = Birth | Gone | Beat
 Copy = Replica | Seek | Kept
-Message = Request | Reply | Presence | Copy
+Piece = Transfer | Chunk | Got
+Message = Request | Reply | Presence | Copy | Piece

@@ -11,8 +11,10 @@ from typing import Any
 import cbor2
 
 from fogsdk.errors import WireError
+from fogsdk.wire import large
 from fogsdk.wire.cbor import read_data
 from fogsdk.wire.limits import DEPTH
+from fogsdk.wire.messages import Body
 
 _MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
 
@@ -31,8 +33,19 @@ def encode(value: Any) -> bytes:
     Takes what CBOR carries (None, bool, int, float, str, bytes, list, tuple, dict, datetime, Decimal, UUID,
     set ...) and numpy arrays and scalars of bool, integer and float types. Raises WireError for all else.
     """
+    pieces = encode_in_pieces(value)
+    return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+
+def encode_in_pieces(value: Any) -> list[Body]:
+    """Encode as :func:`encode` does, without copying what is large: the pieces, in order. They are views of the value,
+    and change with it."""
     try:
-        return cbor2.dumps(value, default=_encode_foreign)
+        if not large.has_large(value):
+            return [_dumps(value)]
+        pieces: list[Body] = []
+        large.write(value, _dumps, _typed, pieces)
+        return pieces
     except WireError:
         raise
     except (cbor2.CBOREncodeError, ValueError, TypeError, RecursionError, OverflowError) as error:
@@ -40,8 +53,19 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes | memoryview) -> Any:
-    """Decode what :func:`encode` made. Raises WireError for bytes that are not that, or nested too deep."""
-    return read_data(data, DEPTH, _decode_tag)
+    """Decode what :func:`encode` made. Raises WireError for bytes that are not that, or nested too deep.
+
+    Large arrays are views of ``data`` where that can be written to and they are aligned in it, and copies else.
+    """
+    found = large.cut(data, _TYPED) if len(data) >= large.LARGE else None
+    if found is None:
+        return read_data(data, DEPTH, _decode_tag)
+    compact, shelf = found
+    return read_data(compact, DEPTH, lambda first, second: _decode_tag(first, second, shelf))
+
+
+def _dumps(value: Any) -> bytes:
+    return cbor2.dumps(value, default=_encode_foreign)
 
 
 def _encode_foreign(encoder: Any, value: Any) -> None:
@@ -49,13 +73,21 @@ def _encode_foreign(encoder: Any, value: Any) -> None:
     if numpy is not None and isinstance(value, numpy.generic) and not isinstance(value.item(), numpy.generic):
         encoder.encode(value.item())
     elif numpy is not None and isinstance(value, numpy.ndarray):
-        encoder.encode(_typed_array(numpy, value))
+        encoder.encode(_typed_array(value))
     else:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise WireError(f"cannot send a {kind}: send numbers, text, bytes, lists, dicts or numpy arrays")
 
 
-def _typed_array(numpy: Any, array: Any) -> cbor2.CBORTag:
+def _typed_array(array: Any) -> cbor2.CBORTag:
+    tag, array = _typed(array)
+    typed = cbor2.CBORTag(tag, array.tobytes())
+    return typed if array.ndim == 1 else cbor2.CBORTag(_MULTIDIMENSIONAL, [list(array.shape), typed])
+
+
+def _typed(array: Any) -> tuple[int, Any]:
+    """The tag of an array, and the array in that form."""
+    numpy = sys.modules["numpy"]
     if array.dtype == numpy.bool_:
         array = array.astype(numpy.uint8)  # RFC 8746 has no array of booleans
     dtype = array.dtype.str.lstrip("|")
@@ -64,13 +96,15 @@ def _typed_array(numpy: Any, array: Any) -> cbor2.CBORTag:
         raise WireError(
             f"cannot send a numpy array of {array.dtype}: send integers of 8 to 64 or floats of 16 to 64 bits"
         )
-    typed = cbor2.CBORTag(tag, array.tobytes())
-    return typed if array.ndim == 1 else cbor2.CBORTag(_MULTIDIMENSIONAL, [list(array.shape), typed])
+    return tag, array
 
 
-def _decode_tag(first: Any, second: Any) -> Any:
+def _decode_tag(first: Any, second: Any, shelf: list[tuple[memoryview, bool]] | None = None) -> Any:
     # cbor2 6 calls with (tag, immutable), cbor2 5 with (decoder, tag).
     tag = first if isinstance(first, cbor2.CBORTag) else second
+    if shelf and tag.tag == large.PLACEHOLDER:
+        view, in_array = shelf[tag.value]
+        return view if in_array else bytes(view)
     if tag.tag in _TYPED:
         return _array(tag.tag, tag.value)
     if tag.tag == _MULTIDIMENSIONAL:
@@ -83,10 +117,11 @@ def _array(tag: int, data: Any) -> Any:
         import numpy
     except ImportError:
         raise WireError("holds an array, and numpy is not installed here: install numpy, or send lists") from None
-    if not isinstance(data, bytes):
+    if not isinstance(data, (bytes, memoryview)):
         raise WireError("a typed array (RFC 8746) must be a byte string")
     try:
-        return numpy.frombuffer(data, dtype=_TYPED[tag]).copy()  # a copy is writable, the buffer is not
+        array = numpy.frombuffer(data, dtype=_TYPED[tag])
+        return array if array.flags.writeable and array.flags.aligned else array.copy()
     except ValueError as error:
         raise WireError(f"a typed array (RFC 8746) of the wrong length: {error}") from error
 

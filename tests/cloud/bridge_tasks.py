@@ -36,3 +36,9 @@ def flexible(name: str) -> str:
 def broken() -> None:
     """Raises."""
     raise ValueError("broken in the cloud")
+
+
+@task(weight="heavy")
+def inverted(data: bytes) -> bytes:
+    """Every bit turned round."""
+    return data.translate(bytes(range(255, -1, -1)))

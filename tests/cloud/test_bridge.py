@@ -80,6 +80,12 @@ def test_a_heavy_task_runs_at_the_core_site_and_its_trace_names_every_hop(fog: f
     assert any(0 < fraction < 1 for fraction in seen), "no progress came through the bridge"
 
 
+def test_large_data_goes_to_the_cloud_and_back(fog: fogsdk.Fog) -> None:
+    """In chunks on each of the three hops, and through the spool."""
+    data = bytes(range(256)) * 2**16 * 2
+    assert fog.run("inverted", data, deadline=60) == data.translate(bytes(range(255, -1, -1)))
+
+
 def test_a_failure_in_the_cloud_comes_back_with_its_type_and_traceback(fog: fogsdk.Fog) -> None:
     with pytest.raises(fogsdk.TaskFailed, match="broken in the cloud") as caught:
         fog.run("broken")

@@ -277,12 +277,16 @@ async def test_higher_priorities_go_first_and_a_stopped_job_that_waits_never_run
 
 
 @on_a_loop
-async def test_a_module_that_the_workers_cannot_import_refuses_the_job_and_says_so(shared: Cluster) -> None:
-    async with at_bench(DaskEngine(shared.address, [*MODULES, "no_such_module"], 2)) as bench:
+async def test_a_module_that_the_workers_cannot_import_refuses_the_job_and_says_so(
+    shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    async with at_bench(DaskEngine(shared.address, [*MODULES, "only_here"], 2)) as bench:
         event = await bench.run("increment", 1)
     assert isinstance(event, JobRefused)
     assert event.reason == "unknown-task"
-    assert "cannot import the task module 'no_such_module'" in event.message
+    assert "cannot import the task module 'only_here'" in event.message
 
 
 # What dies and comes back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fogsdk.core.admission import MOST_QUEUED_BYTES
 from fogsdk.core.events import Asked, Drain, NodeHeard, Replied
 from fogsdk.wire.messages import Birth, Refused, Result, Task, TaskInfo
 from tests.core.test_stories import fog, outcome
@@ -97,7 +98,7 @@ def test_what_is_held_for_a_cloud_that_is_away_is_bounded_in_bytes() -> None:
     node = world.peers["n0"]
     for index in range(100):
         world.tell(node, Asked("a", "x", Task(f"t{index}", "big", bytes(15_000_000))))
-    assert sum(len(held.task.body) for held in node.core.held.values()) <= 256 * 1024 * 1024
+    assert sum(len(held.task.body) for held in node.core.held.values()) <= MOST_QUEUED_BYTES
 
 
 def test_one_flood_leaves_room_for_others() -> None:

@@ -72,7 +72,7 @@ def test_a_batch_is_no_larger_than_the_protocol_allows() -> None:
 
 
 def test_the_largest_results_leave_each_alone() -> None:
-    body = bytes(limits.BODY_SIZE)
+    body = bytes(limits.RECORD_SIZE)
     assert len(packed(Send("a", "t", Result("1", body)), Send("a", "t", Result("2", body)))) == 2
 
 
@@ -87,7 +87,7 @@ def test_a_result_that_json_cannot_carry_becomes_a_failure_that_says_so() -> Non
 
 
 def test_a_result_that_is_too_large_for_json_becomes_a_failure() -> None:
-    [(_, _, [failed])] = packed(Send("a", "t", Result("1", values.encode(bytes(limits.BODY_SIZE - 8))), as_json=True))
+    [(_, _, [failed])] = packed(Send("a", "t", Result("1", values.encode(bytes(limits.RECORD_SIZE - 8))), as_json=True))
     assert isinstance(failed, Failed)
     assert str(limits.MESSAGE_SIZE) in failed.message
 

@@ -67,6 +67,16 @@ def test_a_split_task_runs_in_parts_on_every_node() -> None:
     assert set(ran.values()) == {"n0", "n1", "n2"}
 
 
+def test_split_tasks_one_after_the_other_are_shared_each_time_though_beats_say_that_nodes_are_busy() -> None:
+    world = fog(3)
+    world.run(2500)
+    for number in range(5):
+        world.submit("dev", f"t{number}", "shared")
+        result = outcome(world, f"t{number}")
+        assert {hop.node for hop in result.hops if hop.action == "ran"} == {"n0", "n1", "n2"}
+        assert values.decode(result.body) == [[f"t{number}", index] for index in range(6)]
+
+
 @pytest.mark.parametrize("clean", [True, False], ids=["killed", "cable pulled"])
 def test_only_the_parts_of_a_dead_node_run_again(clean: bool) -> None:
     world = fog(3)

@@ -31,7 +31,7 @@ def test_a_url_says_where_the_broker_is_how_to_get_in_and_which_site_it_is(text:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("http://pi", "the scheme must be mqtt or mqtts"),
+        ("http://pi", "the scheme must be mqtt, mqtts or coap"),
         ("mqtt://", "names no host"),
         ("mqtt://:1883", "names no host"),
         ("mqtt://pi:port", "the port is a number up to 65535"),

@@ -57,11 +57,11 @@ def test_a_device_whose_every_socket_died_in_the_background_goes_on(mosquitto: M
     with fogsdk.connect(mosquitto.url) as fog:
         driver = fog._driver
         assert isinstance(driver, fogsdk.device.driver.Driver)
-        connection = driver._connection
+        connection = driver._connections.current
         assert connection is not None
         for dead in (driver._waker._reader, driver._waker._writer, connection.socket):
             dead.shutdown(socket.SHUT_RDWR)
         driver._turned -= 60_000
-        eventually(lambda: driver._connection not in (None, connection), what="a new connection")
+        eventually(lambda: driver._connections.current not in (None, connection), what="a new connection")
         assert driver.up.is_set()
         eventually(lambda: not driver._waker._woken, what="it to wait again")

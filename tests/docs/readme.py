@@ -43,7 +43,7 @@ class Desk:
     def __init__(self, folder: Path, processes: Processes) -> None:
         self.folder = folder
         self._processes = processes
-        self._port, self._core_port = free_port(), free_port()
+        self._port, self._core_port, self._http_port, self._coap_port = (free_port() for _ in range(4))
         self._environ = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
@@ -60,7 +60,7 @@ class Desk:
 
     def write(self, block: Block) -> None:
         """Save a block as the file that it says it is."""
-        (self.folder / block.file).write_text(block.text)
+        (self.folder / block.file).write_text(self._here(block.text))
 
     def do(self, command: str) -> Program:
         """Type a command. A daemon is left running once it is up; anything else must end well."""
@@ -74,8 +74,20 @@ class Desk:
             assert status == 0, f"{command}: exit {status}\n{program.output}"
         return program
 
-    def _here(self, command: str) -> str:
-        there = {"192.168.1.9": f"127.0.0.1:{self._port}", "0.0.0.0": "127.0.0.1", "2883": str(self._core_port)}
+    def _here(self, text: str) -> str:
+        there = {
+            "-h fog.local": f"-h 127.0.0.1 -p {self._port}",
+            "fog.local:8080": f"127.0.0.1:{self._http_port}",
+            "coap://fog.local": f"coap://127.0.0.1:{self._coap_port}/{self._environ['FOGNODE_SITE']}",
+            "coap://127.0.0.1/": f"coap://127.0.0.1:{self._coap_port}/",
+            "mqtt://fog.local": self._environ["FOG_URL"],
+            "fog/v1/home/": f"fog/v1/{self._environ['FOGNODE_SITE']}/",
+            "192.168.1.9": f"127.0.0.1:{self._port}",
+            "0.0.0.0": "127.0.0.1",
+            "2883": str(self._core_port),
+            "--http-port 8080": f"--http-port {self._http_port}",
+            "--coap-port 5683": f"--coap-port {self._coap_port}",
+        }
         for word, here in there.items():
-            command = command.replace(word, here)
-        return command
+            text = text.replace(word, here)
+        return text

@@ -12,7 +12,7 @@ from fogsdk.wire import topics
 from tests.broker.mqtt import Client
 
 SITE = "home"
-_WORDS_IN_BETWEEN = ("accepted", "progress")
+_WORDS_IN_BETWEEN = ("accepted", "progress", "transfer")
 
 
 class PlainClient(Client):

@@ -104,7 +104,8 @@ def test_the_url_or_the_argument_names_the_site(site: Site) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"url": "http://127.0.0.1"}, "the scheme must be mqtt or mqtts"),
+        ({"url": "ftp://127.0.0.1"}, "the scheme must be mqtt, mqtts or coap"),
+        ({"url": "http://127.0.0.1"}, "is a page for people"),
         ({"url": "mqtt://me:secret@:1883"}, "names no host"),
         ({"url": "mqtt://127.0.0.1:99999"}, "the port is a number up to 65535"),
         ({"url": []}, "no broker URL was given"),

@@ -128,6 +128,13 @@ def test_a_task_runs_over_tls_with_passwords_and_the_shipped_access_list(site: S
         assert [fog.run("increment", number) for number in range(20)] == list(range(1, 21))
 
 
+def test_large_data_goes_the_same_ways_as_small(site: SecureSite) -> None:
+    """Its chunks and their acknowledgements are on topics that the access list allows already; and TLS cuts it anew."""
+    data = bytes(range(256)) * 40_000
+    with site.connect(**site.login) as fog:
+        assert fog.run("give_back", data, deadline=30) == [[data], {}]
+
+
 def test_the_login_can_be_part_of_the_url(site: SecureSite) -> None:
     url = f"mqtts://phone:phone%27s%3A%20p%40ss%2Fword@127.0.0.1:{site.port}/home"
     with site.connect(url, ca=str(site.authority.file)) as fog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cbor2
 import pytest
 
 from fogsdk.wire import limits
@@ -111,12 +112,18 @@ def test_a_task_that_cannot_run_is_refused_with_the_reason(
     assert message in refused["message"]
 
 
-def test_arguments_over_the_limit_are_refused_by_the_node_too(device: RawDevice) -> None:
-    task = {"type": "task", "id": "big", "name": "give_back", "body": bytes(limits.BODY_SIZE + 1)}
+def test_a_state_over_the_limit_is_refused_by_the_node_too(device: RawDevice) -> None:
+    task = {
+        "type": "task",
+        "id": "big",
+        "name": "give_back",
+        "body": b"\x82\x80\xa0",
+        "state": bytes(limits.RECORD_SIZE + 1),
+    }
     device.send(task, "n1", as_json=False)
     refused = device.outcome("big")
     assert (refused["type"], refused["reason"]) == ("refused", "too-large")
-    assert str(limits.BODY_SIZE) in refused["message"]
+    assert str(limits.RECORD_SIZE) in refused["message"]
 
 
 def test_a_message_over_the_limit_is_refused_unread(device: RawDevice) -> None:
@@ -137,3 +144,17 @@ def test_a_deadline_that_passes_is_reported(device: RawDevice, journal: Journal)
     args = [journal.path, "late", 20]
     device.send({"type": "task", "id": "1", "name": "work", "args": args, "deadline": 200}, "n1")
     assert device.outcome("1")["type"] == "deadline-exceeded"
+
+
+def test_one_large_payload_is_taken_and_answered_by_one(device: RawDevice) -> None:
+    """A client that knows no chunks gets a result of up to 16 MiB whole, once it has not answered for a moment."""
+    data = bytes(range(256)) * 2**14
+    device.send({"type": "task", "id": "1", "name": "give_back", "args": [data]}, "n1", as_json=False)
+    assert cbor2.loads(device.outcome("1")["body"]) == [[data], {}]
+
+
+def test_a_result_that_is_too_large_for_one_payload_says_so_to_who_takes_no_chunks(device: RawDevice) -> None:
+    device.send({"type": "task", "id": "1", "name": "zeros", "args": [limits.MESSAGE_SIZE]}, "n1", as_json=False)
+    failed = device.outcome("1")
+    assert (failed["type"], failed["error"]) == ("failed", "WireError")
+    assert "takes no chunks" in failed["message"]

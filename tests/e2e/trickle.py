@@ -11,10 +11,12 @@ _CHUNK = 4096
 
 
 class Trickle:
-    """Takes connections for ``port``. What goes up is slowed to ``rate`` bytes a second, what comes back is not."""
+    """Takes connections for ``port``. What goes up is slowed to ``rate`` bytes a second, what comes back is not;
+    ``passed`` are the bytes that went up."""
 
     def __init__(self, port: int, rate: int) -> None:
         self.connections = 0
+        self.passed = 0
         self._port = port
         self._rate = rate
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -50,14 +52,21 @@ class Trickle:
             self.connections += 1
             self._sockets += [near, far]
             for ends in ((near, far, self._rate), (far, near, None)):
-                self._threads.append(threading.Thread(target=_pass_on, args=ends))
+                self._threads.append(threading.Thread(target=self._pass_on, args=ends))
                 self._threads[-1].start()
 
+    def cut(self) -> None:
+        """Break every connection; new ones are taken."""
+        for each in self._sockets[1:]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
-def _pass_on(source: socket.socket, sink: socket.socket, rate: int | None) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(_CHUNK):
-            sink.sendall(data)
-            if rate is not None:
-                time.sleep(len(data) / rate)  # the rate is what this is for
-        sink.shutdown(socket.SHUT_RDWR)
+    def _pass_on(self, source: socket.socket, sink: socket.socket, rate: int | None) -> None:
+        size = _CHUNK if rate is None else max(_CHUNK, rate // 1000)
+        with contextlib.suppress(OSError):
+            while data := source.recv(size):
+                sink.sendall(data)
+                if rate is not None:
+                    self.passed += len(data)
+                    time.sleep(len(data) / rate)  # the rate is what this is for
+            sink.shutdown(socket.SHUT_RDWR)

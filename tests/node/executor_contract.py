@@ -29,6 +29,7 @@ from fogsdk.core.events import (
 )
 from fogsdk.node.executor import Executor
 from fogsdk.wire import values
+from fogsdk.wire.messages import TaskInfo
 
 TASKS = "tests.node.pool_tasks"
 PATIENCE = 30.0  # seconds
@@ -53,6 +54,7 @@ class Bench:
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.events: list[JobEvent] = []
+        self.offered: tuple[TaskInfo, ...] = ()
         self._jobs = 0
         self._heard = asyncio.Event()
 
@@ -60,6 +62,8 @@ class Bench:
         if not isinstance(event, (Offer, CloudReached, Asked)):
             self.events.append(event)
             self._heard.set()
+        elif isinstance(event, Offer):
+            self.offered = event.tasks
 
     def start(
         self,
@@ -139,6 +143,12 @@ def _runs(process: psutil.Process) -> bool:
 
 class ExecutorContract:
     """The tests. Each opens the ``executor`` fixture and closes it."""
+
+    @on_a_loop
+    async def test_it_offers_its_tasks_as_they_were_declared(self, executor: Executor) -> None:
+        async with at_bench(executor) as bench:
+            [offered] = [info for info in bench.offered if info.name == "increment"]
+        assert (offered.signature, offered.summary) == ("(number: int) -> int", "Return the next number.")
 
     @on_a_loop
     async def test_a_job_gives_its_result_and_how_long_it_ran(self, executor: Executor) -> None:

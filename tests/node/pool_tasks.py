@@ -71,6 +71,12 @@ def hang() -> None:
 
 
 @task
+def pause(seconds: float) -> str:
+    threading.Event().wait(seconds)
+    return "paused"
+
+
+@task
 def die_by(how: str) -> None:
     if how == "exit":
         sys.exit(4)
@@ -167,6 +173,11 @@ def leave_thread() -> None:
 def leave_program() -> int:
     """Leave a program running; return its process id."""
     return subprocess.Popen(["sleep", "1000"]).pid
+
+
+@task
+def rest(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 @task

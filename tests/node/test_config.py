@@ -26,6 +26,8 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "tasks": ("one,two", '["one", "two"]', ("one", "two")),
     "workers": ("7", "7", 7),
     "memory_limit": ("512M", '"512M"', 512 * 2**20),
+    "room": ("1G", '"1G"', 2**30),
+    "inline_limit": ("1M", '"1M"', 2**20),
     "task_timeout": ("1.5", "1.5", 1.5),
     "queue_limit": ("5", "5", 5),
     "policy": ("queue-wait", '"queue-wait"', "queue-wait"),
@@ -40,7 +42,12 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "broker_config": ("b.conf", '"b.conf"', Path("b.conf")),
     "broker_port": ("18830", "18830", 18830),
     "http_port": ("8080", "8080", 8080),
+    "http_tokens": ("tokens", '"tokens"', Path("tokens")),
+    "http_cert": ("hc.pem", '"hc.pem"', Path("hc.pem")),
+    "http_key": ("hk.pem", '"hk.pem"', Path("hk.pem")),
+    "http_cors": ("https://example.org", '["https://example.org"]', ("https://example.org",)),
     "coap_port": ("5683", "5683", 5683),
+    "coap_keys": ("coap", '"coap"', Path("coap")),
     "username": ("me", '"me"', "me"),
     "password": ("secret", '"secret"', "secret"),
     "password_file": ("pw", '"pw"', Path("pw")),
@@ -57,7 +64,14 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "allow_chaos": ("yes", "true", True),
 }
 # What some settings need beside them.
-COMPANIONS = {"password": ("username",), "password_file": ("username",), "cert": ("key",), "key": ("cert",)}
+COMPANIONS = {
+    "password": ("username",),
+    "password_file": ("username",),
+    "cert": ("key",),
+    "key": ("cert",),
+    "http_cert": ("http_key",),
+    "http_key": ("http_cert",),
+}
 
 
 @pytest.fixture(autouse=True)

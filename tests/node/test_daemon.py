@@ -24,10 +24,10 @@ class Home:
         self.port = free_port()
         self.site = f"home-{self.port}"
 
-    def start(self, name: str, *flags: str, port: int | None = None) -> Program:
+    def start(self, name: str, *flags: str, port: int | None = None, cwd: Path | None = None) -> Program:
         where = ["--site", self.site, "--mdns-interfaces", LOOPBACK, "--broker-port", str(port or self.port)]
         what = ["--node", name, "--tasks", "tests.node.pool_tasks", "--workers", "1"]
-        return self._processes.start_python("-m", "fogsdk.node.main", *what, *where, *flags)
+        return self._processes.start_python("-m", "fogsdk.node.main", *what, *where, *flags, cwd=cwd)
 
 
 @pytest.fixture
@@ -55,6 +55,16 @@ def test_two_nodes_of_one_computer_share_the_broker_that_one_of_them_serves(home
         node.wait_for("connected to")
     with fogsdk.connect(f"mqtt://{LOOPBACK}:{home.port}/{home.site}") as fog:
         eventually(lambda: {"one", "two"} <= fog.nodes().keys(), what="both nodes")
+
+
+def test_task_modules_are_imported_where_tasks_run_and_not_by_the_daemon(home: Home, tmp_path: Path) -> None:
+    """What they take of memory is there once, shared by the workers."""
+    (tmp_path / "whose.py").write_text("import os\nwith open('imports', 'a') as file: print(os.getpid(), file=file)\n")
+    node = home.start("one", "--no-mdns", "--tasks", "whose", cwd=tmp_path)
+    node.wait_for("connected to")
+    pids = [int(pid) for pid in (tmp_path / "imports").read_text().split()]
+    assert pids
+    assert node.pid not in pids
 
 
 def test_a_broker_on_the_loopback_is_announced_on_this_computer_alone(home: Home) -> None:

@@ -17,9 +17,11 @@ from fogsdk.wire.messages import (
     Birth,
     Cancel,
     Cancelled,
+    Chunk,
     Expired,
     Failed,
     Gone,
+    Got,
     Hop,
     Kept,
     Message,
@@ -30,10 +32,12 @@ from fogsdk.wire.messages import (
     Seek,
     Task,
     TaskInfo,
+    Transfer,
 )
 
 ids = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=64)
 no_id = st.just("") | ids
+sizes = st.integers(1, 2**28)
 names = st.text(min_size=1, max_size=128)
 keys = st.text(min_size=1, max_size=256)
 short = st.text(max_size=128)
@@ -189,10 +193,15 @@ MESSAGES: dict[str, st.SearchStrategy[Message]] = {
     "replica": st.builds(Replica, keys, counts, counts, ids, no_id, st.binary(max_size=20), durations, st.booleans()),
     "seek": st.builds(Seek, keys, optional(counts), counts),
     "kept": st.builds(Kept, keys, ids, no_id, no_id, counts, counts, st.booleans(), st.booleans()),
+    "transfer": st.builds(Transfer, ids, sizes, st.binary(max_size=20), st.text(max_size=64), no_id),
+    "chunk": st.builds(Chunk, ids, sizes, st.binary(max_size=20), st.text(max_size=64), no_id),
+    "got": st.builds(Got, ids, sizes, st.booleans(), st.text(max_size=64), no_id),
 }
 """One strategy for each type of message, by its name on the wire."""
 
-messages: st.SearchStrategy[Message] = st.one_of(*[each for name, each in MESSAGES.items() if name != "replica"])
+messages: st.SearchStrategy[Message] = st.one_of(
+    *[each for name, each in MESSAGES.items() if name not in ("replica", "transfer", "chunk")]
+)
 """All that JSON can carry too."""
 
 

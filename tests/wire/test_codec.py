@@ -35,6 +35,9 @@ LEAST: dict[str, dict[str, Any]] = {
     "replica": {"key": "k", "progress": 1, "epoch": 1, "home": "n", "guardian": "m", "data": b"x", "left": 1},
     "seek": {"key": "k"},
     "kept": {"key": "k", "node": "n"},
+    "transfer": {"id": "a", "size": 1, "head": b"x"},
+    "chunk": {"id": "a", "at": 0, "data": b"x"},
+    "got": {"id": "a", "upto": 0},
 }
 
 
@@ -164,6 +167,12 @@ LIMITS: list[tuple[str, str, Any, Any]] = [
     ("replica", "left", limits.DURATION, limits.DURATION + 1),
     ("seek", "progress", 2**53, 2**53 + 1),
     ("kept", "home", "", "?"),
+    ("transfer", "size", limits.BODY_SIZE, limits.BODY_SIZE + 1),
+    ("transfer", "size", 1, 0),
+    ("transfer", "tag", *texts(limits.ID_LENGTH)),
+    ("transfer", "node", "", "?"),
+    ("chunk", "at", limits.BODY_SIZE, limits.BODY_SIZE + 1),
+    ("got", "upto", limits.BODY_SIZE, limits.BODY_SIZE + 1),
 ]
 
 
@@ -222,18 +231,24 @@ def test_prose_that_is_too_long_is_cut_not_refused(field: str) -> None:
 
 @pytest.mark.parametrize("name", ["task", "result"])
 def test_a_body_over_the_limit_is_too_large(name: str) -> None:
-    body = bytes(limits.BODY_SIZE)
-    assert isinstance(read_one(item(name, body=body)), (Task, Result))
-    message = read_one(item(name, body=body + b"\0"))
-    assert message == Malformed(
-        "a", "too-large", f"body: {limits.BODY_SIZE + 1} bytes, the limit is {limits.BODY_SIZE}"
-    )
+    check = codec._FIELDS[codec.TYPES[name]]["body"]
+    check(bytes(limits.BODY_SIZE), "body")
+    with pytest.raises(TooLarge, match=f"body: {limits.BODY_SIZE + 1} bytes, the limit is {limits.BODY_SIZE}"):
+        check(bytes(limits.BODY_SIZE + 1), "body")
 
 
-@pytest.mark.parametrize(("name", "field"), [("task", "state"), ("replica", "data")])
-def test_bytes_that_are_kept_have_the_limit_of_a_body_and_no_form_in_json(name: str, field: str) -> None:
-    assert not isinstance(read_one(item(name, **{field: bytes(limits.BODY_SIZE)})), Malformed)
-    refused = read_one(item(name, **{field: bytes(limits.BODY_SIZE + 1)}))
+@pytest.mark.parametrize(
+    ("name", "field", "most"),
+    [
+        ("task", "state", limits.RECORD_SIZE),
+        ("replica", "data", limits.RECORD_SIZE),
+        ("transfer", "head", limits.RECORD_SIZE),
+        ("chunk", "data", limits.CHUNK_SIZE),
+    ],
+)
+def test_other_bytes_have_limits_of_their_own_and_no_form_in_json(name: str, field: str, most: int) -> None:
+    assert not isinstance(read_one(item(name, **{field: bytes(most)})), Malformed)
+    refused = read_one(item(name, **{field: bytes(most + 1)}))
     assert isinstance(refused, Malformed)
     assert refused.reason == "too-large"
     [message] = codec.decode(cbor2.dumps(item(name, **{field: b"x"})))
@@ -259,7 +274,7 @@ def test_a_batch_has_a_limit() -> None:
 
 
 def test_what_would_be_too_large_is_not_written_either() -> None:
-    body = values.encode(bytes(limits.BODY_SIZE - 8))
+    body = values.encode(bytes(limits.RECORD_SIZE - 8))
     assert len(codec.encode([Result("a", body)])) <= limits.MESSAGE_SIZE
     with pytest.raises(TooLarge):
         codec.encode([Result("a", body), Result("b", body)])

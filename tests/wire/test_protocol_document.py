@@ -22,6 +22,7 @@ from fogsdk.core import (
     ledger,
     membership,
     outcomes,
+    outgoing,
     posts,
     presence,
     rendezvous,
@@ -31,6 +32,7 @@ from fogsdk.core import (
     sessions,
     store,
     takers,
+    transfers,
     work,
 )
 from fogsdk.errors import TaskRefused
@@ -209,6 +211,10 @@ CONSTANTS = {
     "KEEP_MS": outcomes.KEEP_MS,
     "BEAT_EVERY": presence.BEAT_EVERY,
     "BEAT_TTL": presence.BEAT_TTL,
+    "ANNOUNCE_AGAIN": outgoing.ANNOUNCE_AGAIN,
+    "ANNOUNCE_LAST": outgoing.ANNOUNCE_LAST,
+    "GIVE_UP_AFTER": outgoing.GIVE_UP_AFTER,
+    "WHOLE_AFTER": transfers.WHOLE_AFTER,
     "SHORTEST_TTL": membership.SHORTEST_TTL,
     "FIRST_BEAT_WITHIN": membership.FIRST_BEAT_WITHIN,
     "SUSPECT_FOR": membership.SUSPECT_FOR,

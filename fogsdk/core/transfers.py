@@ -1,0 +1,362 @@
+"""Large bodies in chunks: a layer between a core and its shell, which has the core see whole messages alone.
+
+    shell  -- Carried(Transfer | Chunk | Got), any other event -->  Transfers  -- whole messages, Moving -->  core
+    shell  <-- Send(Transfer | Chunk | Got), any other command --   Transfers  <-- Send(Task | Result) --     core
+
+A message whose body is over the inline limit is announced (``Transfer``), and its body follows in chunks, on the very
+topic of the message; the receiver says what it has on the topic that leads back. Each end drops a transfer of which
+nothing is heard, and begins it again where it was when the core sends the message once more, or asks after it. So the
+ledger's own recovery carries it over to another link, and what arrived is not sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from fogsdk.core.commands import Command, Note, Send
+from fogsdk.core.events import Asked, Carried, Event, LinkUp, Moving, Replied, Tick
+from fogsdk.core.incoming import Buffer, Incoming
+from fogsdk.core.ledger import Ledger, answering
+from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing
+from fogsdk.core.timers import earliest
+from fogsdk.errors import WireError
+from fogsdk.wire import codec, topics
+from fogsdk.wire.limits import INLINE_SIZE, RECORD_SIZE
+from fogsdk.wire.messages import (
+    Ask,
+    Cancel,
+    Chunk,
+    Failed,
+    Got,
+    Kept,
+    Malformed,
+    Progress,
+    Refused,
+    Result,
+    Task,
+    Transfer,
+)
+
+WHOLE_AFTER = 1500
+"""Milliseconds after which a result goes out in one payload, if it fits: its receiver seems to know no chunks."""
+MOST_INCOMING = 256
+"""Bodies on their way in at once."""
+
+Allocate = Callable[[int], Buffer]
+"""Sets memory aside, so many bytes."""
+TurnAway = Callable[[Asked, int, int], list[Command]]
+"""What is to be said, in place of taking its body, to one who announces a task; with the bytes that are on their way in
+already, and the time."""
+Handle = Callable[[Event, int], list[Command]]
+
+
+class Core(Protocol):
+    """What is behind: a client or a node."""
+
+    ledger: Ledger
+
+    def deadline(self) -> int | None:
+        """When to call ``handle(Tick())`` at the latest."""
+
+
+_Key = tuple[bool, str, str, str]  # whether it answers a task, from whom, the task's id, the tag
+
+
+class Transfers:
+    """Stands in front of ``core``, whose events go through ``handle``.
+
+    ``me`` is its id on the site; ``inline`` and ``room`` are in bytes: what travels within its message, and what may be
+    on its way in at once. One that takes tasks says with ``turn_away`` which it does not take.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        handle: Handle,
+        site: str,
+        me: str,
+        *,
+        allocate: Allocate,
+        room: int,
+        inline: int = INLINE_SIZE,
+        turn_away: TurnAway | None = None,
+        run: str = "",
+    ) -> None:
+        self._core = core
+        self._inner = handle
+        self._site = site
+        self._me = me
+        self._allocate = allocate
+        self._room = room
+        self._inline = core.ledger.inline = min(inline, RECORD_SIZE)
+        self._turn_away = turn_away
+        self._run = run
+        self._outgoing: dict[tuple[str, str], Outgoing] = {}
+        self._incoming: dict[_Key, Incoming] = {}
+        self._links: dict[str, None] = {}
+        self._count = 0
+
+    @property
+    def incoming_bytes(self) -> int:
+        """Bytes that are set aside for what is on its way in."""
+        return sum(len(each.buffer) for each in self._incoming.values())
+
+    def deadline(self) -> int | None:
+        """When to call ``handle(Tick())`` at the latest."""
+        due = self._core.deadline()
+        if self._outgoing:
+            due = earliest(due, min(each.due for each in self._outgoing.values()))
+        if self._incoming:
+            due = earliest(due, min(_over_at(each) for each in self._incoming.values()))
+        return due
+
+    def handle(self, event: Event, now: int) -> list[Command]:
+        """Take in one event and return what to do about it, in order."""
+        if isinstance(event, Carried):
+            return self._carried(event, now)
+        if self._outgoing or self._incoming:
+            self._note(event)
+        if isinstance(event, LinkUp):
+            self._links[event.link] = None
+            for each in self._outgoing.values():
+                each.due = now
+        out = self._pass_on(event, now)
+        if isinstance(event, (Tick, LinkUp)):
+            out += self._look(now)
+        return out
+
+    def _pass_on(self, event: Event, now: int) -> list[Command]:
+        return self._filtered(self._inner(event, now), now)
+
+    def _filtered(self, commands: list[Command], now: int) -> list[Command]:
+        for each in commands:
+            if isinstance(each, Send) and self._concerns(each):
+                return [self._send(each, now) for each in commands]
+        return commands
+
+    # ------------------------------------------------------------ what the core sends
+
+    def _concerns(self, send: Send) -> bool:
+        message = send.message
+        if isinstance(message, (Task, Result)) and len(message.body) > self._inline:
+            return True
+        return bool(self._outgoing) and isinstance(message, (Ask, Cancel, Refused))
+
+    def _send(self, command: Command, now: int) -> Command:
+        if not isinstance(command, Send) or not self._concerns(command):
+            return command
+        message = command.message
+        assert isinstance(message, (Task, Result, Ask, Cancel, Refused))
+        key = (command.topic, message.id)
+        known = self._outgoing.get(key)
+        if isinstance(message, (Task, Result)):
+            if command.link not in self._links:
+                return command  # no broker: another way into the node, which has means of its own
+            if command.as_json:
+                return _whole(command, message)
+            if known is None or known.message.body is not message.body:
+                known = self._outgoing[key] = self._begin(command, message, now)
+            known.message, known.sent_at = message, now
+        elif isinstance(message, Cancel):
+            self._outgoing.pop(key, None)
+            return command
+        elif known is None or (isinstance(message, Refused) and message.reason != "unknown-id"):
+            return command
+        known.link = command.link
+        return known.announce(now)
+
+    def _begin(self, send: Send, message: Task | Result, now: int) -> Outgoing:
+        if isinstance(message, Task):  # its id means these arguments and no others
+            return Outgoing(send.link, send.topic, message, "", "", now, now)
+        self._count += 1
+        self._make_room(len(message.body))
+        return Outgoing(send.link, send.topic, message, f"{self._run}-{self._count:x}", self._me, now, now)
+
+    def _make_room(self, size: int) -> None:
+        """Drop results that wait for their receivers, longest unheard first, where they are too many."""
+        results = [(each.heard_at, where) for where, each in self._outgoing.items() if isinstance(each.message, Result)]
+        left = size + sum(len(self._outgoing[where].message.body) for _, where in results)
+        for _, where in sorted(results):
+            if left <= self._room:
+                return
+            left -= len(self._outgoing.pop(where).message.body)
+
+    # ------------------------------------------------------------ what comes in
+
+    def _carried(self, event: Carried, now: int) -> list[Command]:
+        if (self._turn_away is None and not event.is_reply) or (event.is_reply and not event.message.node):
+            return []  # not for one who takes no tasks; from one whom nobody knows how to answer
+        match event.message:
+            case Transfer():
+                return self._announced(event, event.message, now)
+            case Chunk():
+                return self._chunk(event, event.message, now)
+            case Got():
+                return self._got(event, event.message, now)
+
+    def _announced(self, event: Carried, transfer: Transfer, now: int) -> list[Command]:
+        head = self._head(event, transfer)
+        if isinstance(head, Malformed):
+            if event.is_reply:
+                return [Note("malformed", f"a transfer from {transfer.node} cannot be read: {head.message}")]
+            return self._pass_on(Asked(event.link, event.sender, head), now)
+        key = _key(event)
+        known = self._incoming.get(key)
+        if known is None or len(known.buffer) != transfer.size:
+            self._drop(key[:3])
+            answer = self._answer_at_once(event, head, transfer, now)
+            if answer is not None:
+                return answer
+            node = "" if event.is_reply else self._me
+            buffer = self._allocate(transfer.size)
+            known = self._incoming[key] = Incoming(event.link, head, transfer.tag, node, buffer, now, now)
+        return [self._say(event, known.announced(event.link, head, now)), *self._moving(event, now)]
+
+    def _drop(self, key: tuple[bool, str, str]) -> None:
+        for each in [each for each in self._incoming if each[:3] == key]:
+            del self._incoming[each]
+
+    def _say(self, event: Carried, got: Got) -> Send:
+        """Tell who sends a body what is here of it."""
+        if event.is_reply:
+            return Send(event.link, topics.task(self._site, event.message.node, self._me), got)
+        return Send(event.link, topics.reply(self._site, event.sender), got)
+
+    def _moving(self, event: Carried, now: int) -> list[Command]:
+        """The core hears that a result is on its way."""
+        if not event.is_reply:
+            return []
+        return self._pass_on(Moving(event.message.id, event.message.node), now)
+
+    def _head(self, event: Carried, transfer: Transfer) -> Task | Result | Malformed:
+        try:
+            [head] = codec.decode(transfer.head)
+        except (WireError, ValueError) as error:
+            return Malformed(transfer.id, "malformed", f"head: {error}")
+        wanted = Result if event.is_reply else Task
+        if isinstance(head, Malformed):
+            return head
+        if not isinstance(head, wanted) or head.id != transfer.id or head.body:
+            return Malformed(
+                transfer.id, "malformed", f"head: must be a {wanted.__name__.lower()} of this id, its body empty"
+            )
+        return head
+
+    def _answer_at_once(
+        self, event: Carried, head: Task | Result, transfer: Transfer, now: int
+    ) -> list[Command] | None:
+        """What to say of a body that is not to be sent; None where it is welcome."""
+        taken = self.incoming_bytes
+        if event.is_reply:
+            if head.id not in self._core.ledger.entries:  # settled: whatever it is, it is not needed any more
+                return [self._say(event, Got(head.id, transfer.size, True, transfer.tag))]
+            no_room = taken + transfer.size > self._room or len(self._incoming) >= MOST_INCOMING
+            return [] if no_room else None  # it will be announced again
+        assert self._turn_away is not None
+        assert isinstance(head, Task)
+        refusal = self._no_room(event.sender, transfer.size, taken)
+        if refusal is not None:
+            reason, message = refusal
+            retry = None if reason == "too-large" else 1000
+            answer = Refused(head.id, self._me, reason, message, retry)
+            return [Send(event.link, topics.reply(self._site, event.sender), answer)]
+        asked = Asked(event.link, event.sender, replace(head, body=self._allocate(transfer.size).view()))
+        return self._filtered(self._turn_away(asked, taken, now), now) or None
+
+    def _no_room(self, sender: str, size: int, taken: int) -> tuple[str, str] | None:
+        if size > self._room:
+            return "too-large", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
+        own = sum(len(each.buffer) for key, each in self._incoming.items() if key[1] == sender)
+        if taken + size > self._room or (own and own + size > self._room // 2) or len(self._incoming) >= MOST_INCOMING:
+            return "overloaded", f"{taken} bytes of {self._room} are on their way to {self._me} already"
+        return None
+
+    def _chunk(self, event: Carried, chunk: Chunk, now: int) -> list[Command]:
+        key = _key(event)
+        known = self._incoming.get(key)
+        if known is None:
+            return []  # its sender will hear nothing, and announce it again
+        if event.is_reply and chunk.id not in self._core.ledger.entries:
+            del self._incoming[key]
+            return [self._say(event, Got(chunk.id, len(known.buffer), True, chunk.tag))]
+        known.link = event.link
+        got = known.take(chunk, now)
+        out: list[Command] = [] if got is None else [self._say(event, got)]
+        if not known.is_whole:
+            return [*out, *self._moving(event, now)]
+        del self._incoming[key]
+        message = known.message(now)
+        whole: Event = (
+            Asked(event.link, event.sender, message) if isinstance(message, Task) else Replied(event.link, message)
+        )
+        return [*out, *self._pass_on(whole, now)]
+
+    def _got(self, event: Carried, got: Got, now: int) -> list[Command]:
+        topic = (
+            topics.task(self._site, got.node, self._me) if event.is_reply else topics.reply(self._site, event.sender)
+        )
+        known = self._outgoing.get((topic, got.id))
+        if known is None or known.tag != got.tag:
+            return []
+        known.link = event.link
+        before = known.next
+        sends = known.got(got, now)
+        if known.is_over:
+            del self._outgoing[topic, got.id]
+        if not event.is_reply:
+            return list(sends)
+        moved = Moving(got.id, got.node, True, max(0, known.next - before), known.is_over)
+        return [*sends, *self._pass_on(moved, now)]
+
+    # ------------------------------------------------------------ what is over
+
+    def _note(self, event: Event) -> None:
+        """What is said of a task may end a transfer of it."""
+        if isinstance(event, Asked) and isinstance(event.message, Cancel):
+            self._drop((False, event.sender, event.message.id))
+        elif isinstance(event, Replied) and not isinstance(event.message, (Progress, Kept)):
+            node = answering(event.message)
+            unknown = isinstance(event.message, Refused) and event.message.reason == "unknown-id"
+            if node is not None and not unknown:
+                self._outgoing.pop((topics.task(self._site, node, self._me), event.message.id), None)
+
+    def _look(self, now: int) -> list[Command]:
+        for key, each in list(self._incoming.items()):
+            if _over_at(each) <= now:
+                del self._incoming[key]
+        out: list[Command] = []
+        for where, outgoing in list(self._outgoing.items()):
+            if outgoing.due <= now:
+                out += self._again(where, outgoing, now)
+        return out
+
+    def _again(self, where: tuple[str, str], outgoing: Outgoing, now: int) -> list[Command]:
+        silent, message = now - outgoing.heard_at, outgoing.message
+        unwanted = isinstance(message, Task) and message.id not in self._core.ledger.entries
+        if unwanted or silent >= GIVE_UP_AFTER:
+            del self._outgoing[where]
+            return []
+        if isinstance(message, Result) and not outgoing.answered and silent >= WHOLE_AFTER:
+            del self._outgoing[where]
+            return [_whole(Send(outgoing.link, outgoing.topic, message), message)]
+        return [outgoing.announce(now)]
+
+
+def _key(event: Carried) -> _Key:
+    message = event.message
+    return (event.is_reply, message.node if event.is_reply else event.sender, message.id, message.tag)
+
+
+def _over_at(incoming: Incoming) -> int:
+    over_at, expires = incoming.heard_at + GIVE_UP_AFTER, incoming.expires()
+    return over_at if expires is None else min(over_at, expires)
+
+
+def _whole(send: Send, message: Task | Result) -> Send:
+    """The message for one who takes no chunks."""
+    if len(message.body) <= RECORD_SIZE:
+        return send
+    said = f"the result has {len(message.body)} bytes, and one that takes no chunks can be sent {RECORD_SIZE}"
+    return replace(send, message=Failed(message.id, "WireError", said))

@@ -1,0 +1,191 @@
+"""The socket that paho gets, with a short way past paho for publishes at QoS 0, which are nearly all that there is.
+
+paho reads a packet's first bytes one by one, and makes a dozen objects for each publish; that is half of what a message
+costs at either end. Here packets (MQTT 3.1.1, chapter 2) are cut out of large readings, and publishes are handed over
+and written without it. Everything else, the login and what keeps the connection alive, is still paho's: it reads and
+writes through this as through any socket, whole packets at a time.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+PUBLISH, RETAIN = 0x30, 0x01
+_QOS = 0x06
+_CHUNK = 256 * 1024  # bytes to read at once
+_SMALL = 16 * 1024  # bytes: copying them costs less than a piece more for the system
+_PIECES = 64  # pieces to give to one system call
+_LONGEST_SIZE = 4  # bytes of a packet's size
+
+_TRY_AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class MqttSocket:
+    """Stands before a connected socket, ``raw``; ``hear(topic, payload)`` is called for each publish at QoS 0.
+
+    ``publish`` and ``write`` may be called from several threads, all else from one.
+    """
+
+    def __init__(self, raw: Any, hear: Callable[[str, bytes], None]) -> None:
+        self.raw = raw
+        self._hear = hear
+        self._chunk = memoryview(bytearray(_CHUNK))
+        self._begun = bytearray()  # a packet of which the end is still to come
+        self._wanted = 0  # bytes of it, where that is known
+        self._for_paho = bytearray()
+        self._end: OSError | bool = False
+        self._unsent: deque[bytes | memoryview] = deque()
+        self._writing = threading.Lock()
+        self._gathers = not isinstance(raw, ssl.SSLSocket)
+        self._closed = False
+
+    # ------------------------------------------------------------ for paho
+
+    def fileno(self) -> int:
+        return int(self.raw.fileno())
+
+    def setblocking(self, flag: bool) -> None:
+        self.raw.setblocking(flag)
+
+    def recv(self, size: int) -> bytes:
+        """What came and is no publish."""
+        if self._for_paho:
+            data = bytes(self._for_paho[:size])
+            del self._for_paho[:size]
+            return data
+        if isinstance(self._end, OSError):
+            raise self._end
+        if self._end:
+            return b""
+        raise BlockingIOError
+
+    def send(self, data: bytes) -> int:
+        """Take a packet, all of it."""
+        self._unsent.append(data)
+        self.write()
+        return len(data)
+
+    def close(self) -> None:
+        with self._writing:  # in the middle of a write the number of the closed socket might be given to another
+            self._closed = True
+            self._unsent.clear()
+            self.raw.close()
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def for_paho(self) -> bool:
+        """Whether paho has something to read, the end of the connection included."""
+        return bool(self._for_paho) or self._end is not False
+
+    def pending(self) -> int:
+        """Bytes that TLS has decrypted already: no selector tells of them."""
+        return 0 if self._gathers or self._closed else int(self.raw.pending())
+
+    def receive(self) -> None:
+        """Read once, and hand over what is complete."""
+        try:
+            size = self.raw.recv_into(self._chunk)
+        except _TRY_AGAIN:
+            return
+        except OSError as error:
+            self._end = error
+            return
+        if not size:
+            self._end = True
+        elif not self._begun:
+            self._cut(self._chunk[:size])
+        else:
+            self._begun += self._chunk[:size]
+            if len(self._begun) >= self._wanted:
+                data, self._begun = self._begun, bytearray()
+                self._cut(memoryview(data))
+
+    def _cut(self, data: memoryview) -> None:
+        """Take packets apart: a byte that says what it is, its size, seven bits to a byte, and that many bytes."""
+        begin, end = 0, len(data)
+        self._wanted = 0
+        while begin < end and not self._closed:
+            at, size, shift = begin + 1, 0, 0
+            while at < end:
+                byte = data[at]
+                size |= (byte & 0x7F) << shift
+                at, shift = at + 1, shift + 7
+                if byte < 0x80:
+                    break
+                if shift == 7 * _LONGEST_SIZE:  # paho knows what to do with what is not MQTT
+                    self._for_paho += data[begin:]
+                    return
+            else:
+                break
+            if end - at < size:
+                self._wanted = at - begin + size
+                break
+            kind = data[begin]
+            if kind & 0xF0 == PUBLISH and not kind & _QOS and size > 2:
+                self._publish(data[at : at + size])
+            else:
+                self._for_paho += data[begin : at + size]
+            begin = at + size
+        if begin < end and not self._closed:
+            self._begun = bytearray(data[begin:])
+
+    def _publish(self, packet: memoryview) -> None:
+        body = 2 + (packet[0] << 8 | packet[1])
+        try:
+            topic = str(packet[2:body], "utf-8")
+        except UnicodeDecodeError:
+            return  # no topic of ours
+        self._hear(topic, bytes(packet[body:]))
+
+    # ------------------------------------------------------------ writing
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._unsent)
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        """Queue a publish at QoS 0."""
+        name = topic.encode()
+        size = 2 + len(name) + len(payload)
+        head = bytearray((PUBLISH | RETAIN if retain else PUBLISH,))
+        while size > 0x7F:
+            head.append(size & 0x7F | 0x80)
+            size >>= 7
+        head.append(size)
+        head += len(name).to_bytes(2, "big")
+        head += name
+        if len(payload) <= _SMALL:
+            self._unsent.append(bytes(head) + payload)
+        else:
+            self._unsent.extend((bytes(head), payload))
+
+    def write(self) -> None:
+        """Write until all is out or the socket is full. Another thread that is at it writes this too.
+
+        A socket that is broken is found so by who reads from it.
+        """
+        while self._unsent and self._end is False and self._writing.acquire(blocking=False):
+            try:
+                self._write()
+            except _TRY_AGAIN:
+                return
+            except OSError as error:
+                self._end = error
+            finally:
+                self._writing.release()
+
+    def _write(self) -> None:
+        unsent = self._unsent
+        while unsent and not self._closed:
+            sent = self.raw.sendmsg(list(islice(unsent, _PIECES))) if self._gathers else self.raw.send(unsent[0])
+            while unsent and sent >= len(unsent[0]):
+                sent -= len(unsent.popleft())
+            if sent:
+                unsent[0] = memoryview(unsent[0])[sent:]

@@ -1,0 +1,142 @@
+"""What the pool knows of one worker: the jobs in its pipe, of which it runs the first, and for how long it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fogsdk.core.commands import Start
+from fogsdk.core.events import JobDone, JobEvent, JobFailed, JobProgress, JobRefused, JobSplit
+from fogsdk.node.pool_limits import Limits
+from fogsdk.node.pool_link import Link
+from fogsdk.wire.messages import Body
+
+DEPTH = 16
+"""Quick jobs in one pipe at the most."""
+PATIENCE = 0.02
+"""Seconds that a job may run before those behind it, which were to be quick ones behind quick ones, go elsewhere."""
+LAST_PATIENCE = 1.0
+"""Seconds that one may run that was taken away, and had begun in that moment."""
+
+
+class Worker:
+    """One worker process. ``pid`` is 0 until it is ready, ``begun`` is when its job began: None till it had one.
+
+    ``jobs`` are those in its pipe, in order and by a number of its own, as one may come back to it; the first one runs,
+    or does so in a moment. None is in the place of one that was taken away from it: should it run all the same, nobody
+    listens. ``held_up(worker)`` is called when others than the first have waited for too long. ``induced``: it was
+    killed on purpose, to see what the fog makes of it.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        memory: int | None,
+        overrun: Callable[[Worker, str, str], None],
+        held_up: Callable[[Worker], None],
+    ) -> None:
+        self.number = number
+        self.link: Link
+        self.pid = 0
+        self.jobs: dict[int, Start | None] = {}
+        self.begun: float | None = None
+        self.induced = False
+        self._loop = asyncio.get_running_loop()
+        self.born = self._loop.time()
+        self._memory = memory
+        self._limits = Limits(lambda type_, message: overrun(self, type_, message))
+        self._held_up = held_up
+        self._given = 0
+        self._stuck = False
+        self._watching: asyncio.TimerHandle | None = None
+
+    @property
+    def job(self) -> Start | None:
+        """The job that it runs."""
+        return next(iter(self.jobs.values()), None)
+
+    def takes_more(self) -> bool:
+        """Whether another quick job may wait behind those that it has."""
+        return 0 < len(self.jobs) < DEPTH and not self._stuck and self.may_wait(self.job)
+
+    def may_wait(self, job: Start | None) -> bool:
+        """Whether a job is quick, and nothing has to be watched while it runs but the time."""
+        return job is not None and job.quick and job.memory is None and self._memory is None
+
+    def give(self, job: Start) -> None:
+        """Send it a job."""
+        memory = self._memory if job.memory is None else job.memory
+        self._given += 1
+        self.jobs[self._given] = job
+        is_first = len(self.jobs) == 1
+        self.link.send([self._given, job.kind, job.name, job.shares, memory], job.bodies, soon=not is_first)
+        if is_first:
+            self._begin()
+        elif self._watching is None:
+            self._watch()
+
+    def ended(self, number: int) -> None:
+        """It has answered the first job: the next one begins."""
+        del self.jobs[number]
+        self._stuck = False
+        self._begin()
+
+    def take_away(self, wanted: Callable[[Start], bool]) -> list[Start]:
+        """Some of the jobs behind the first are not to run here any more; returns them in order."""
+        _, *behind = self.jobs.items()
+        taken = {number: job for number, job in behind if job is not None and wanted(job)}
+        for number in taken:
+            self.jobs[number] = None
+            self.link.send([number])
+        return list(taken.values())
+
+    def close(self) -> list[Start | None]:
+        """It has ended, or is about to; returns the jobs that it had, in order, the one that it ran first."""
+        self.link.close()
+        self._limits.close()
+        if self._watching is not None:
+            self._watching.cancel()
+        jobs, self.jobs = list(self.jobs.values()), {}
+        return jobs
+
+    def _begin(self) -> None:
+        self._limits.lift()
+        if not self.jobs:
+            return
+        self.begun, job = self._loop.time(), self.job
+        if job is not None:
+            self._limits.hold(job, self._memory if job.memory is None else job.memory, self.pid, self.begun)
+        elif self._watching is None:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._watching = self._loop.call_at(self._patient_until(), self._look)
+
+    def _patient_until(self) -> float:
+        return (self.begun or 0.0) + (LAST_PATIENCE if self.job is None else PATIENCE)
+
+    def _look(self) -> None:
+        self._watching = None
+        if not self.jobs or (len(self.jobs) == 1 and self.job is not None):
+            return
+        if self._loop.time() < self._patient_until():
+            self._watch()
+        else:
+            self._stuck = True
+            self._held_up(self)
+
+
+def event(job: int, said: list[Any], bodies: tuple[Body, ...]) -> JobEvent:
+    """What a worker said about a job."""
+    match said:
+        case ["done", ran]:
+            return JobDone(job, bodies[0], ran)
+        case ["progress", fraction]:
+            return JobProgress(job, fraction)
+        case ["split", ran]:
+            return JobSplit(job, bodies, ran)
+        case ["failed", ran, type_, message, traceback]:
+            return JobFailed(job, type_, message, traceback, ran)
+    _, reason, message, seconds = said
+    return JobRefused(job, reason, message, None if seconds is None else round(seconds * 1000))

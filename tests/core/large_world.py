@@ -1,0 +1,89 @@
+"""The world of :mod:`tests.core.world`, its cores behind :class:`Transfers`, so that large bodies travel in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fogsdk.core.client import Client
+from fogsdk.core.events import Carried, Submit
+from fogsdk.core.node import Node
+from fogsdk.core.transfers import Transfers
+from fogsdk.device.memory import Memory
+from fogsdk.wire import codec, topics, values
+from fogsdk.wire.messages import Chunk, Got, Task, Transfer
+from tests.core.world import Peer, World
+
+ROOM = 40 * 2**20
+
+
+class Chunked:
+    """A core and the layer in front of it, as one."""
+
+    def __init__(self, core: Any, me: str, run: str, room: int) -> None:
+        self.core = core
+        turn_away = core.turn_away if isinstance(core, Node) else None
+        self.transfers = Transfers(
+            core, core.handle, "s", me, allocate=allocate, room=room, turn_away=turn_away, run=run
+        )
+        self.handle = self.transfers.handle
+        self.deadline = self.transfers.deadline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.core, name)
+
+
+allocate = Memory
+
+
+class LargeWorld(World):
+    """``carried`` counts the bytes of each task and answer that left their sender in chunks, by topic and id."""
+
+    def __init__(self, seed: int, brokers: tuple[str, ...] = ("a",), faults: float = 0.0, room: int = ROOM) -> None:
+        super().__init__(seed, brokers, faults)
+        self.room = room
+        self.carried: dict[tuple[str, str], int] = {}
+
+    def _add(self, peer: Peer) -> Peer:
+        peer.core = Chunked(peer.core, peer.name, str(peer.life), self.room)
+        return super()._add(peer)
+
+    def _arrive(self, peer: Peer, broker: str, topic: str, payload: bytes, safe: bool = True) -> None:
+        """In the order in which they were sent, as MQTT has it, where there are no faults."""
+        if self.faults:
+            super()._arrive(peer, broker, topic, payload, safe)
+        else:
+            self.later(1, lambda: self._deliver(peer, broker, topic, payload))
+
+    def _send(self, peer: Peer, send: Any) -> None:
+        if isinstance(send.message, Chunk):
+            key = (send.topic, send.message.id)
+            self.carried[key] = self.carried.get(key, 0) + len(send.message.data)
+        super()._send(peer, send)
+
+    def _deliver(self, peer: Peer, broker: str, topic: str, payload: bytes) -> None:
+        at = topics.parse(topic)
+        messages = codec.decode(payload)
+        if at.kind not in ("task", "reply") or not isinstance(messages[0], (Transfer, Chunk, Got)):
+            super()._deliver(peer, broker, topic, payload)
+        elif peer.alive and not peer.cut and broker in peer.links:
+            assert len(payload) < 300_000
+            self.tell(peer, Carried(broker, at.sender if at.kind == "task" else "", messages[0]))
+
+    def submit_large(self, client: str, id: str, size: int, name: str = "quick", deadline: int | None = None) -> bytes:
+        """A task that gives back its argument, of so many random bytes."""
+        argument = self.random.randbytes(size)
+        self.tell(self.peers[client], Submit(Task(id, name, values.encode([[argument], {}]), deadline)))
+        return argument
+
+    def soon(self, done: Callable[[], bool]) -> None:
+        """Let things happen, millisecond by millisecond, until ``done``."""
+        while not done():
+            assert self.now < 60_000, "not done within a minute"
+            self.run(self.now + 1)
+
+    def transfers(self, name: str) -> Transfers:
+        return self.peers[name].core.transfers  # type: ignore[no-any-return]
+
+
+__all__ = ["Client", "LargeWorld", "allocate"]
