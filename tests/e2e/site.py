@@ -46,7 +46,7 @@ class Site:
                 wait_for_nodes(fog, *names)
 
     def launch(self, *flags: str, node: str = "") -> Program:
-        """Start ``fognode`` with the tasks of these tests and further flags; of two alike the later counts, lists aside."""
+        """Start ``fognode`` with the tasks of these tests and further flags; of two alike the later counts."""
         return self._processes.start_python(
             *("-m", "fogsdk.node.main", "--tasks", TASKS, "--workers", str(WORKERS)),
             *("--broker", "none", "--no-mdns", *flags),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fogsdk.device.driver import KEEPALIVE
+from fogsdk.device.connections import KEEPALIVE
 from tests.phone.pythons import newest, oldest
 from tests.phone.site import ROOT, PhoneSite
 from tests.phone.way import Way

@@ -113,7 +113,9 @@ def test_any_bytes_around_a_large_string_are_read_as_the_library_reads_them(befo
         with pytest.raises(WireError):
             values.decode(data)
     else:
-        assert repr(values.decode(data)) == repr(expected)
+        found = values.decode(data)
+        same = found == expected if isinstance(expected, int) else repr(found) == repr(expected)  # nan, and no bignum
+        assert same
 
 
 @given(st.sampled_from(["body", "data", "head", "state", "args", "value", "x"]), nested)
