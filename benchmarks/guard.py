@@ -28,8 +28,6 @@ RECORDED = Path(__file__).with_suffix(".json")
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 ANY = "any Python"
 TRIES = 3
-FELL = 0.85
-"""Part of what is recorded below which a figure is worth recording anew: else it may rise again unnoticed."""
 
 Records = dict[str, dict[str, float]]
 
@@ -49,7 +47,8 @@ class Row:
 
     @property
     def fell(self) -> bool:
-        return self.recorded is not None and self.now < FELL * self.recorded
+        """Whether it is as far below what is recorded as it may be above: else it could rise again unnoticed."""
+        return self.recorded is not None and self.now * self.bound < self.recorded**2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

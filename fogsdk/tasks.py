@@ -54,6 +54,18 @@ class TaskSpec:
         except (NameError, AttributeError, TypeError):  # annotations that mean something to a type checker alone
             return inspect.signature(self.function)
 
+    @functools.cached_property
+    def fitting(self) -> range:
+        """How many arguments are sure to fit, where all are given by position; of others ``parameters`` must be asked,
+        and that takes ten times as long."""
+        kinds = inspect.Parameter
+        parameters = list(self.parameters.parameters.values())
+        by_position = [each for each in parameters if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+        needed = [each for each in parameters if each.default is each.empty and each.kind is not kinds.VAR_KEYWORD]
+        if any(each not in by_position for each in needed):
+            return range(0)
+        return range(len(needed), len(by_position) + 1)
+
     @property
     def signature(self) -> str:
         """The function's signature as text, for people."""
@@ -238,7 +250,8 @@ def _arguments(spec: TaskSpec, body: Body, more: dict[str, Any] | None = None) -
         match values.decode(body):
             case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
                 kwargs |= more or {}
-                spec.parameters.bind(*args, **kwargs)
+                if kwargs or len(args) not in spec.fitting:
+                    spec.parameters.bind(*args, **kwargs)
                 return args, kwargs
     except WireError as error:
         raise TaskRefused("bad-arguments", f"{spec.name}: the arguments: {error}") from error

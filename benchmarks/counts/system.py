@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
-from tests.support.waiting import eventually
+_EVENT = "raw_syscalls:sys_enter"
+_FUTEX = {"x86_64": 202, "aarch64": 98}
+"""Its number on each kind of machine. How often threads wait for each other is a matter of chance, and not counted."""
 
-_UNSTABLE = {"futex", "sched_yield", "restart_syscall"}
-"""How often threads wait for each other is a matter of chance."""
 
+class SystemCalls:
+    """perf counts the system calls of some processes, from now until ``stop``; that does not slow them down, as strace
+    would, so that they batch as ever. Raises RuntimeError where perf is not installed, or may not count."""
 
-class Tracer:
-    """strace on a process and its threads, from now until ``stop``. Raises RuntimeError where it cannot be used."""
-
-    def __init__(self, pid: int, folder: Path) -> None:
-        program = shutil.which("strace")
+    def __init__(self, pids: list[int]) -> None:
+        program = shutil.which("perf")
         if program is None:
-            raise RuntimeError("strace is not installed; `make check` installs it, or: apt install strace")
-        self._output = folder / f"strace-{pid}"
-        command = [program, "-f", "-c", "-qq", "-U", "name,calls", "-o", str(self._output), "-p", str(pid)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        eventually(lambda: self._attached(pid), what=f"strace on process {pid}")
-
-    def _attached(self, pid: int) -> bool:
-        if self._process.poll() is not None:
-            assert self._process.stderr is not None
-            raise RuntimeError(f"strace cannot be used here: {self._process.stderr.read().strip()}")
-        threads = [thread / "status" for thread in Path(f"/proc/{pid}/task").iterdir()]
-        return all(re.search(r"^TracerPid:\s+[1-9]", status.read_text(), re.MULTILINE) for status in threads)
+            raise RuntimeError("perf is not installed; `make check` installs it, or: apt install linux-perf")
+        (self._heard, tell), (listen, said) = os.pipe(), os.pipe()
+        self._tell = said
+        what = ("-e", _EVENT, "--filter", f"id != {_FUTEX.get(os.uname().machine, -1)}")
+        whom = ("-p", ",".join(map(str, pids)), "--delay=-1", f"--control=fd:{listen},{tell}")
+        self._process = subprocess.Popen(
+            [program, "stat", "-x,", *what, *whom],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=(listen, tell),
+        )
+        os.close(listen)
+        os.close(tell)
+        os.write(self._tell, b"enable\n")
+        if not os.read(self._heard, 16):  # it ended
+            raise RuntimeError(f"perf cannot count here (it needs root): {self._end()}")
 
     def stop(self) -> int:
-        """The system calls since it was made, those aside that are a matter of chance."""
+        """How many it were."""
         self._process.send_signal(signal.SIGINT)
-        self._process.communicate()
-        rows = re.findall(r"^\s*(\w+)\s+(\d+)$", self._output.read_text(), re.MULTILINE)
-        return sum(int(calls) for name, calls in rows if name not in {*_UNSTABLE, "total"})
+        said = self._end()
+        count = re.search(rf"^(\d+),,{_EVENT}", said, re.MULTILINE)
+        if count is None:
+            raise RuntimeError(f"perf cannot count here: {said}")
+        return int(count[1])
+
+    def _end(self) -> str:
+        os.close(self._tell)
+        os.close(self._heard)
+        return self._process.communicate()[1].strip()
 
 
 class Peak:

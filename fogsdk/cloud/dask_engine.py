@@ -13,12 +13,11 @@ import contextlib
 import heapq
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from fogsdk import tasks
 from fogsdk.cloud import dask_worker
 from fogsdk.cloud.dask_link import Link
 from fogsdk.core.commands import Start
@@ -34,6 +33,7 @@ from fogsdk.core.events import (
 )
 from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
+from fogsdk.wire.messages import TaskInfo
 
 _GRACE = 0.5  # seconds that a stopped task has to end before its worker process is killed
 _AGAIN = 0.1  # seconds before a job whose connection broke goes to Dask again
@@ -70,20 +70,23 @@ class _Job:
 class DaskEngine:
     """Executor that runs the tasks of ``modules`` on a Dask cluster.
 
-    ``address`` is ``"dask://host:port"`` for a cluster that is elsewhere (without a port: 8786), or
-    ``"dask-local"`` (also None) for ``workers`` processes on this machine. The modules are imported by name
-    in the workers. ``workers`` is also how many jobs run at once: a cluster elsewhere should have as many
-    threads, one to a worker process, and nannies. Where a worker runs several jobs, memory limits are not
-    held, and a stopped task that stays in C code is not killed.
+    ``address`` is ``"dask://host:port"`` for a cluster that is elsewhere (without a port: 8786), or ``"dask-local"``
+    (also None) for ``workers`` processes on this machine. The modules are imported by name in the workers; ``offered``
+    are their tasks. ``workers`` is also how many jobs run at once: a cluster elsewhere should have as many threads, one
+    to a worker process, and nannies. Where a worker runs several jobs, memory limits are not held, and a stopped task
+    that stays in C code is not killed.
 
     Raises ConfigError for any other address.
     """
 
-    def __init__(self, address: str | None, modules: Sequence[str], workers: int) -> None:
+    def __init__(
+        self, address: str | None, modules: Sequence[str], workers: int, offered: Iterable[TaskInfo] = ()
+    ) -> None:
         if workers < 1:
             raise ConfigError(f"the Dask engine needs at least 1 worker, not {workers}")
         self.slots = workers
         self._modules = tuple(modules)
+        self._offered = tuple(offered)
         self._link = Link(_scheduler(address), workers)
         self._topic = f"fogsdk-{uuid.uuid4().hex}"
         self._jobs: dict[int, _Job] = {}
@@ -97,11 +100,10 @@ class DaskEngine:
     async def open(self, emit: Emit) -> None:
         """Start the local cluster, or begin to connect to the one elsewhere: jobs wait until it answers.
 
-        Raises ConfigError when Dask is not installed, a task module cannot be imported, or the local cluster does not
-        start.
+        Raises ConfigError when Dask is not installed, or the local cluster does not start.
         """
         self._emit = emit
-        emit(Offer(tuple(spec.info for spec in tasks.load(self._modules).values())))
+        emit(Offer(self._offered))
         await self._link.open()
 
     def start(self, job: Start) -> None:

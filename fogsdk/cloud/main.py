@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from fogsdk import tasks
 from fogsdk.cloud.settings import BridgeSettings, CoreSettings
 from fogsdk.core.identity import Identity
 from fogsdk.device.url import Credentials, parse
@@ -65,7 +66,8 @@ def _engine(settings: CoreSettings) -> Executor:
         from fogsdk.cloud.dask_engine import DaskEngine  # loads Dask, which a bridge has no use for
     except ImportError as error:
         raise ConfigError(f"the engine {settings.engine} needs Dask: pip install 'fogsdk[cloud]' ({error})") from error
-    return DaskEngine(settings.engine, settings.tasks, settings.workers)
+    offered = [spec.info for spec in tasks.load(settings.tasks).values()]
+    return DaskEngine(settings.engine, settings.tasks, settings.workers, offered)
 
 
 async def _serve_bridge(settings: BridgeSettings) -> None:

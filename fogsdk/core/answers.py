@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.ledger import Effect
 from fogsdk.core.outcomes import Answer, Outcomes
-from fogsdk.core.timers import Timers
+from fogsdk.core.timers import Timers, earliest
 from fogsdk.core.work import Work
 from fogsdk.wire import topics
 from fogsdk.wire.messages import Accepted, Cancelled, Expired, Failed, Hop, Progress, Result
@@ -32,25 +33,37 @@ class Answers:
         self._site = site
         self._node = node
         self._work = work
-        self._timers: Timers[tuple[str, Key]] = Timers()
+        self._timers: Timers[Key] = Timers()
+        self._fresh: deque[tuple[int, Key]] = deque()  # when each is to be acknowledged: of all the same time, in order
 
     def deadline(self) -> int | None:
         """When a task is to be acknowledged, or its deadline passes."""
-        return self._timers.next()
+        while self._fresh and self._is_stale(*self._fresh[0]):
+            self._fresh.popleft()
+        return earliest(self._timers.next(), self._fresh[0][0] if self._fresh else None)
+
+    def _is_stale(self, due: int, key: Key) -> bool:
+        """Whether a task was answered before it was to be acknowledged, also where its like came again since."""
+        held = self.held.get(key)
+        return held is None or due < held.arrived + ACCEPT_AFTER
 
     def tick(self, now: int) -> list[Command]:
         """Acknowledge tasks that take their time, and end those whose deadline has passed."""
         out: list[Command] = []
-        for what, key in self._timers.pop_due(now):
+        for key in self._timers.pop_due(now):
             held = self.held.get(key)
-            out += self._due(what, held, now) if held is not None else []
+            out += self._expire(held, now) if held is not None else []
+        while self._fresh and self._fresh[0][0] <= now:
+            due, key = self._fresh.popleft()
+            out += [] if self._is_stale(due, key) else self._acknowledge(self.held[key], now)
         return out
 
-    def _due(self, what: str, held: Held, now: int) -> list[Command]:
-        if what == "expire":
-            where = f"it was {held.state.value} on {self._node}"
-            hop = Hop(self._node, "lost", "deadline", took=float(now - held.arrived))
-            return self.finish(held, Expired(held.task.id, f"the deadline passed while {where}", (hop,)), now)
+    def _expire(self, held: Held, now: int) -> list[Command]:
+        where = f"it was {held.state.value} on {self._node}"
+        hop = Hop(self._node, "lost", "deadline", took=float(now - held.arrived))
+        return self.finish(held, Expired(held.task.id, f"the deadline passed while {where}", (hop,)), now)
+
+    def _acknowledge(self, held: Held, now: int) -> list[Command]:
         if held.announced or not held.key[0]:  # nobody waits for it
             return []
         held.announced = True
@@ -62,9 +75,9 @@ class Answers:
         """Take charge of a task, and send it on its way."""
         self.held[held.key] = held
         self._work.admission.took(held)
-        self._timers.set(("accept", held.key), now + ACCEPT_AFTER)
+        self._fresh.append((now + ACCEPT_AFTER, held.key))
         if held.expires is not None:
-            self._timers.set(("expire", held.key), held.expires)
+            self._timers.set(held.key, held.expires)
         return self.effects(self._work.place(held, now), now)
 
     def finish(self, held: Held, answer: Answer, now: int) -> list[Command]:
@@ -90,8 +103,7 @@ class Answers:
         return [self.reply(to, answer)]
 
     def _let_go(self, held: Held) -> None:
-        self._timers.drop(("accept", held.key))
-        self._timers.drop(("expire", held.key))
+        self._timers.drop(held.key)
         del self.held[held.key]
         self._work.admission.let_go(held)
 

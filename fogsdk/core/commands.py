@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from fogsdk.wire.frozen import dataclass
 from fogsdk.wire.messages import Body, Expired, Failed, Message, Refused, Result
 
 

@@ -33,6 +33,8 @@ class State(Enum):
     MERGING = "merging"
     DONE = "done"
 
+    __hash__ = object.__hash__  # there is one of each; Enum's own takes longer than all else in a step
+
 
 _STEPS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.AWAY, State.SPLITTING, State.MERGING, State.DONE}),

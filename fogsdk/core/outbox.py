@@ -29,13 +29,15 @@ class Outbox:
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, bool, bool], list[Message]] = {}
+        self._count = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._groups)
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, send: Send) -> None:
         """Put one message in."""
         key = (send.link, send.topic, send.as_json, send.retain)
+        self._count += 1
         if send.retain:
             self._groups[key] = [send.message]  # only the last one would stay with the broker
         else:
@@ -43,7 +45,7 @@ class Outbox:
 
     def pack(self) -> list[Packet]:
         """Take everything out, as few packets as the limits allow."""
-        groups, self._groups = self._groups, {}
+        groups, self._groups, self._count = self._groups, {}, 0
         return [
             Packet(link, topic, payload, retain)
             for (link, topic, as_json, retain), messages in groups.items()

@@ -8,9 +8,10 @@ to compare with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from fogsdk.wire.frozen import dataclass
 
 MOST_PARTS = 16
 """Parts of one split task at the most."""

@@ -5,7 +5,7 @@ Methods return effects: commands for the shell, and pairs ``(held, answer)`` whe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -24,6 +24,7 @@ from fogsdk.core.outcomes import Answer
 from fogsdk.core.placement import POLICIES, Candidate, Decision, Lazily, Question
 from fogsdk.core.presence import Presence
 from fogsdk.core.quarantine import Quarantine
+from fogsdk.core.rendezvous import Ranking
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire import limits
 from fogsdk.wire.messages import Body, Expired, Failed, Hop, Refused, Result, Task, TaskInfo
@@ -32,6 +33,8 @@ MOST_LOSSES = 3
 """Workers that a task may lose before it counts as the task's own failure."""
 MOST_OTHERS = 8
 """Nodes that one placement looks at."""
+
+_AT_WORK = {"run": State.RUNNING, "split": State.SPLITTING, "merge": State.MERGING}
 
 Effects = list[Any]
 
@@ -123,8 +126,12 @@ class Work:
         )
         return self._policy(question)
 
-    def _candidates(self, nodes: Iterable[str], held: Held, now: int, barred: Collection[str]) -> list[Candidate]:
+    def _candidates(
+        self, nodes: Ranking | dict[str, None], held: Held, now: int, barred: Collection[str]
+    ) -> list[Candidate]:
         """Those of the nodes, the first ones, that can take the task now and did not have it yet."""
+        if not nodes:
+            return []
         name, passed = held.task.name, {*barred, *held.task.via, held.key[0]}
         members = (self._directory.members[node] for node in nodes if node not in passed)
         able = (
@@ -189,7 +196,7 @@ class Work:
             self._jobs += 1
             held.job, held.started = self._jobs, now
             held.queued += now - held.queued_at
-            held.to({"run": State.RUNNING, "split": State.SPLITTING, "merge": State.MERGING}[held.job_kind])
+            held.to(_AT_WORK[held.job_kind])
             self.queue.running[held.job] = held
             out.append(self._start(held, held.job, now))
         return out

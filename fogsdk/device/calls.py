@@ -34,7 +34,7 @@ def build_task(
     if type(priority) is not int or not -100 <= priority <= 100:
         raise ValueError(f"priority is an integer from -100 to 100, not {priority!r}")
     try:
-        body = values.encode([list(args), dict(kwargs)])
+        body = values.encode_call(args, kwargs)
     except WireError as error:
         raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
     if len(body) > most:

@@ -88,6 +88,8 @@ class CoapLink:
                     self._lost(str(problem))
                     return
                 self._queue.popleft()
+                if self._down:  # up to Python 3.11 wait_for loses a cancel that comes with the answer
+                    return
             self.said.set()
             self._work.clear()
             await self._work.wait()

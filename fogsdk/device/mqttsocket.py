@@ -171,7 +171,7 @@ class MqttSocket:
 
         A socket that is broken is found so by who reads from it.
         """
-        while self._unsent and self._end is False and self._writing.acquire(blocking=False):
+        while self._unsent and self._end is False and not self._closed and self._writing.acquire(blocking=False):
             try:
                 self._write()
             except _TRY_AGAIN:

@@ -27,7 +27,7 @@ from fogsdk.node.coap_keys import Keys
 from fogsdk.node.coap_listing import links
 from fogsdk.node.coap_mailbox import MOST_MAILBOXES, Mailbox, Mailboxes
 from fogsdk.node.coap_requests import answer_form, body_form, check_options, options, wait
-from fogsdk.node.coap_server import Casual, Server
+from fogsdk.node.coap_server import Casual, Server, Sure
 from fogsdk.node.config import NodeSettings
 from fogsdk.node.door import Service
 from fogsdk.node.door_exchange import ASK_EVERY, Exchange, Exchanges
@@ -40,6 +40,8 @@ from fogsdk.wire.topics import check_id
 
 log = logging.getLogger(__name__)
 
+CONFIRM_EVERY = 15.0
+"""Seconds after which a device that observes a task is asked whether it still does."""
 LAST_WORDS = 0.3
 """Seconds that devices have to acknowledge that the node is leaving."""
 
@@ -202,7 +204,7 @@ class CoapDoor:
         sender = self._sender(call, said.get("sender"))
         in_cbor = body_form(call.request, call.body) == CBOR
         task = await task_of(call.body, in_cbor, name, fields(said))
-        with self._exchanges.watch(sender, task, detached=True) as exchange:
+        with self._exchanges.watch(sender, task, detached=True, client=_client(call)) as exchange:
             outcome = await self._exchanges.outcome(exchange, seconds)
             if outcome is not None:
                 call.say(await answer(outcome, form, Code.CHANGED), True)
@@ -216,12 +218,12 @@ class CoapDoor:
         self._sender(call, check_id(sender, "sender"))
         check_id(id, "id")
         if call.request.code is Code.DELETE:
-            with self._exchanges.watch(sender, Cancel(id), detached=True) as exchange:
+            with self._exchanges.watch(sender, Cancel(id), detached=True, client=_client(call)) as exchange:
                 outcome = await self._exchanges.outcome(exchange)
                 assert outcome is not None, "it is waited for without an end"
                 call.say(await answer(outcome, form, Code.DELETED), True)
             return
-        with self._exchanges.watch(sender, Ask(id), detached=True) as exchange:
+        with self._exchanges.watch(sender, Ask(id), detached=True, client=_client(call)) as exchange:
             if call.observes:
                 await self._observe(call, exchange, form)
             if exchange.outcome is None:
@@ -229,20 +231,37 @@ class CoapDoor:
             call.say(await answer(self._state(exchange), form), True)
 
     async def _observe(self, call: Call, exchange: Exchange, form: int) -> None:
-        """Say how far a task is, each time that this changes, until its outcome is there."""
-        number, said = 0, None
+        """Say how far a task is, each time that this changes, until its outcome is there.
+
+        The second time, and then every now and then, it has to be acknowledged (RFC 7641, section 4.5): the observation
+        of a device that does not is ended, and it gets nothing meanwhile, for its address may be somebody else's.
+        """
+        number, said, confirmed, now = 0, None, 0.0, asyncio.get_running_loop().time
         while exchange.outcome is None:
             state = self._state(exchange)
             words = exchange.words
-            if state != said:
+            late = now() - confirmed >= CONFIRM_EVERY
+            if state != said or late:
                 message = await answer(state, form)
                 message.opt.observe = number
-                if said is not None:
-                    message.transport_tuning = Casual()
+                sure = number == 1 or (late and number > 0)
+                if number > 0:
+                    message.transport_tuning = Sure() if sure else Casual()
                 call.say(message, False)
                 number, said = number + 1, state
-            if not await exchange.news(words, ASK_EVERY):
+                if sure:
+                    await self._acknowledged(call)
+                if sure or number == 1:
+                    confirmed = now()
+                continue
+            left = min(ASK_EVERY, confirmed + CONFIRM_EVERY - now())
+            if not await exchange.news(words, left) and left == ASK_EVERY:
                 self._exchanges.ask(exchange)
+
+    async def _acknowledged(self, call: Call) -> None:
+        assert self._server is not None, "it listens"
+        remote = call.request.remote
+        await self._server.messages.acknowledged(getattr(remote, "underlying_address", remote))
 
     def _state(self, exchange: Exchange) -> Any:
         if exchange.outcome is not None:
@@ -285,10 +304,7 @@ class CoapDoor:
             raise Problem(aiocoap.BAD_REQUEST, "a mailbox is observed (RFC 7641): set Observe to 0")
         if len(self._mailboxes) >= MOST_MAILBOXES and self._mailboxes.get(sender) is None:
             raise Problem(aiocoap.SERVICE_UNAVAILABLE, f"{MOST_MAILBOXES} devices are linked to {self._me}", max_age=5)
-        assert self._server is not None, "it listens"
-        remote, messages = call.request.remote, self._server.messages
-        remote = getattr(remote, "underlying_address", remote)
-        box = Mailbox(("fog", "v1", "messages", sender), lambda: messages.acknowledged(remote))
+        box = Mailbox(("fog", "v1", "messages", sender), lambda: self._acknowledged(call))
         self._mailboxes.open(sender, box)
         try:
             await box.notify(call.say)
@@ -314,11 +330,16 @@ class CoapDoor:
             return call.device
         if self._keys is not None and named in self._keys:
             raise Problem(aiocoap.UNAUTHORIZED, f"{named} has a key: use it")
-        return f"coap-{_as_id(call.request.remote.hostinfo)}" if named is None else check_id(named, "sender")
+        return _client(call) if named is None else check_id(named, "sender")
 
 
 def _as_it_is(message: Any) -> Any:
     return message
+
+
+def _client(call: Call) -> str:
+    """Whose request it is, whatever name it gives: that of a device with a key, or of an address."""
+    return call.device or f"coap-{_as_id(call.request.remote.hostinfo)}"
 
 
 def _as_id(hostinfo: str) -> str:

@@ -40,6 +40,12 @@ class Prompt(TransportTuning):  # type: ignore[misc]
     reliability = True
 
 
+class Sure(TransportTuning):  # type: ignore[misc]
+    """What must be acknowledged, or its receiver counts as gone."""
+
+    reliability = True
+
+
 class Casual(TransportTuning):  # type: ignore[misc]
     """What may be lost."""
 

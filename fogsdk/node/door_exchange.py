@@ -7,6 +7,7 @@ which keeps it for a while, so nothing is lost with an exchange.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -92,6 +93,7 @@ class Exchanges:
         self._tell = tell
         self._open: dict[Key, Exchange] = {}
         self._watchers = 0
+        self._watchers_of: Counter[str] = Counter()
         self._closed = False
 
     def deliver(self, send: Send) -> None:
@@ -106,16 +108,25 @@ class Exchanges:
             self._drop(exchange)
 
     @contextmanager
-    def watch(self, sender: str, message: Task | Ask | Cancel, *, detached: bool = False) -> Iterator[Exchange]:
-        """Say something about a task to the core, and follow the task. Raises TaskRefused where too many do already."""
+    def watch(
+        self, sender: str, message: Task | Ask | Cancel, *, detached: bool = False, client: str = ""
+    ) -> Iterator[Exchange]:
+        """Say something about a task to the core, and follow the task. ``client`` is who asks, where that is surer than
+        the sender's name. Raises TaskRefused where too many follow theirs already, or this client more than the rest
+        still can: so one alone shuts nobody out."""
         if self._closed:
             raise TaskRefused("leaving", f"{self._node} is shutting down", 1.0)
         if self._watchers >= MOST_WATCHERS:
             raise TaskRefused("overloaded", f"{self._watchers} requests wait at {self._node} already", 1.0)
+        client = client or sender
+        own = self._watchers_of[client]
+        if own > MOST_WATCHERS - self._watchers:
+            raise TaskRefused("overloaded", f"{own} requests of {client} wait at {self._node}: it has its share", 1.0)
         exchange = self._open.setdefault((sender, message.id), Exchange(sender, message.id))
         exchange.detached |= detached or not isinstance(message, Task)  # who comes back, may come back again
         exchange.watchers += 1
         self._watchers += 1
+        self._watchers_of[client] = own + 1
         if exchange.grace is not None:
             exchange.grace.cancel()
             exchange.grace = None
@@ -128,6 +139,9 @@ class Exchanges:
         finally:
             exchange.watchers -= 1
             self._watchers -= 1
+            self._watchers_of[client] -= 1
+            if not self._watchers_of[client]:
+                del self._watchers_of[client]
             if not exchange.watchers and self._open.get(exchange.key) is exchange:
                 self._leave(exchange)
 

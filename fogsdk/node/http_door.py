@@ -40,6 +40,8 @@ LINGER = 2.0
 """Seconds for which a body that was refused is still taken off the network, so that the refusal is not lost."""
 IDLE = 20.0
 """Seconds for the head of a request to come, and until a connection without one is closed."""
+HANDSHAKE = 10.0
+"""Seconds for the handshake of TLS."""
 LEAVE_WITHIN = 1.0
 """Seconds that responses get when the node ends."""
 MOST_HEADERS, LONGEST_HEADER = 64, 8 * 1024
@@ -63,6 +65,7 @@ class HttpDoor:
         self._site: SiteRoutes | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._securing: set[asyncio.Future[None]] = set()
 
     async def open(self, runtime: Runtime) -> None:
         """Listen. Raises ConfigError where that is not possible."""
@@ -84,9 +87,7 @@ class HttpDoor:
         await self._runner.setup()
         host, port = self._settings.host, self._settings.http_port
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._accept, host, port, ssl=self._tls, reuse_address=True
-            )
+            self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, reuse_address=True)
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigError(
@@ -99,6 +100,8 @@ class HttpDoor:
         """Answer whoever waits that the node is leaving, and listen no more."""
         if self._server is not None:
             self._server.close()
+        for handshake in self._securing:
+            handshake.cancel()
         if self._exchanges is not None and self._site is not None:
             self._exchanges.close()
             self._site.close()
@@ -114,7 +117,22 @@ class HttpDoor:
         assert self._runner is not None
         assert self._runner.server is not None
         server = self._runner.server
-        return _Full() if len(server.connections) >= MOST_CONNECTIONS else server()
+        if len(server.connections) + len(self._securing) >= MOST_CONNECTIONS:
+            return _Full()
+        return server() if self._tls is None else _Unsecured(self._secure)
+
+    def _secure(self, sock: socket.socket) -> None:
+        handshake = asyncio.ensure_future(self._handshake(sock))
+        self._securing.add(handshake)
+        handshake.add_done_callback(self._securing.discard)
+
+    async def _handshake(self, sock: socket.socket) -> None:
+        assert self._runner is not None
+        assert self._runner.server is not None
+        with contextlib.suppress(OSError):  # what is no TLS, or not in time
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._runner.server, sock, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE
+            )
 
     def _app(self, runtime: Runtime, exchanges: Exchanges, site: SiteRoutes) -> web.Application:
         app = web.Application(middlewares=[self._serve])
@@ -190,6 +208,20 @@ class _Full(asyncio.Protocol):
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(_FULL)
         transport.close()
+
+
+class _Unsecured(asyncio.Protocol):
+    """A connection before its TLS handshake, which counts as one from the start: asyncio's own server tells of it only
+    once it is secured."""
+
+    def __init__(self, secure: Callable[[socket.socket], None]) -> None:
+        self._secure = secure
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()  # what comes is for TLS to read
+        self._secure(transport.get_extra_info("socket").dup())
+        transport.abort()  # this transport's hold on the connection; the other one goes on
 
 
 def _tls(settings: NodeSettings) -> ssl.SSLContext | None:

@@ -81,11 +81,13 @@ class Link:
         """Queue subscriptions; nothing happens while the link is down."""
         if self._connection is not None and self.up:
             self._connection.subscribe(topics)
+            self.flush()
 
     def unsubscribe(self, topic: str) -> None:
         """Queue the end of a subscription; nothing happens while the link is down."""
         if self._connection is not None and self.up:
             self._connection.unsubscribe(topic)
+            self.flush()
 
     def reconnect(self) -> None:
         """Log in anew, with a new will; the old one is not sent."""

@@ -13,6 +13,7 @@ from fogsdk.node.worker_frames import Inbox, attached, descriptors, pack
 from fogsdk.wire.messages import Body
 
 _PIECES = 16  # pieces of frames to give to one system call
+_ENOUGH = 8  # of them that are not kept back for more
 
 
 class Link:
@@ -50,7 +51,7 @@ class Link:
         self._unsent.extend(map(memoryview, pack(fields, bodies)))
         if soon and not waiting:
             self._loop.call_soon(self._write_first)
-        elif not waiting:
+        elif not waiting or (soon and len(self._unsent) == _ENOUGH):
             self._write_first()
 
     def _write_first(self) -> None:
@@ -104,7 +105,8 @@ class Link:
         try:
             pieces = list(islice(self._unsent, _PIECES))
             # Those of frames that are still to come may go first: they are taken in the same order.
-            sent = self._socket.sendmsg(pieces, attached(descriptors(self._unsent_shared)))
+            shared = attached(descriptors(self._unsent_shared)) if self._unsent_shared else ()
+            sent = self._socket.sendmsg(pieces, shared)
             self._unsent_shared.clear()
         except BlockingIOError:
             return

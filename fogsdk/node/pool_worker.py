@@ -70,7 +70,7 @@ class Worker:
         self._given += 1
         self.jobs[self._given] = job
         is_first = len(self.jobs) == 1
-        self.link.send([self._given, job.kind, job.name, job.shares, memory], job.bodies, soon=not is_first)
+        self.link.send([self._given, job.kind, job.name, job.shares or None, memory], job.bodies, soon=not is_first)
         if is_first:
             self._begin()
         elif self._watching is None:

@@ -240,7 +240,7 @@ class Runtime:
         except Exception:
             log.exception("a bug in the core, on %s", type(event).__name__)
             self._not_before = clock() + AFTER_A_BUG
-            self._arm()
+        self._go_on()
 
     def _handle(self, event: Event, now: int) -> list[Command]:
         commands = None
@@ -263,6 +263,7 @@ class Runtime:
         except WireError as error:
             messages = [codec.malformed(error)]
         as_json = codec.is_json(payload)
+        flushing, self._flushing = self._flushing, True  # not in the middle of a batch
         for message in messages:
             event = _event(link, at, message, as_json)
             if event is None:
@@ -274,6 +275,18 @@ class Runtime:
                 self._notes.add(Note("malformed", f"on {topic}: {said}"))
             else:
                 self.tell(event)
+        self._flushing = flushing
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """After events: what they led to leaves together, at the end of this turn of the event loop."""
+        if self._flushing:
+            return
+        if self._outbox:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._arm()
 
     def _take_measure(self) -> None:
         if self._measure is not None:
@@ -330,9 +343,6 @@ class Runtime:
                         link.reconnect()
                 case Leave():
                     self.left.set()
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
 
     def _send(self, send: Send) -> None:
         door = self._doors.get(send.link)
@@ -342,7 +352,6 @@ class Runtime:
             door.deliver(send)
 
     def _flush(self) -> None:
-        """Once in a turn of the event loop: what several events led to leaves together."""
         self._flushing = False
         for packet in self._outbox.pack():
             link = self._links.get(packet.link)

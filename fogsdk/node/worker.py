@@ -73,7 +73,7 @@ class _Worker:
             return
         begun = time.monotonic()
         progress = _Progress(lambda fraction: self._send([number, "progress", fraction]))
-        fields, results = _run(kind, name, bodies, tuple(shares), memory, progress)
+        fields, results = _run(kind, name, bodies, tuple(shares or ()), memory, progress)
         if os.getpid() != self._pid:
             os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
         progress.close()

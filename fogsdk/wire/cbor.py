@@ -7,8 +7,13 @@ from typing import Any
 
 import cbor2
 
-from fogsdk.errors import WireError
-from fogsdk.wire import large
+from fogsdk.errors import TooLarge, WireError
+from fogsdk.wire import large, limits
+
+MANY = (
+    f"more than {limits.VALUES} values, which is the limit; send them as a typed array or a byte string, or as `body`, "
+    "which is not looked into"
+)
 
 
 def _refuse(_value: Any, _immutable: bool) -> Any:
@@ -38,9 +43,10 @@ def read_message(payload: bytes, depth: int) -> Any:
     """Decode a message, of which nobody knows who wrote it. Tags stay what they are, but for large integers. A large
     byte string that is a ``body``, or the ``data`` of a chunk, is a view of the payload.
 
-    Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, refer to a part of
-    themselves, or have map keys other than strings.
+    Raises TooLarge for more than ``limits.VALUES`` data items, and WireError for bytes that are not CBOR, are nested
+    deeper than ``depth``, refer to a part of themselves, or have map keys other than strings.
     """
+    _check_count(payload)
     found = large.cut(payload) if len(payload) >= large.LARGE else None
     if found is None:
         return _read(payload, depth, _MESSAGE)
@@ -49,6 +55,27 @@ def read_message(payload: bytes, depth: int) -> Any:
     messages = item if isinstance(item, list) else [item]
     placed = sum(_place(each, shelf) for each in messages if isinstance(each, dict))
     return item if placed == len(shelf) else _read(payload, depth, _MESSAGE)  # there are some further in
+
+
+def _check_count(payload: bytes) -> None:
+    """Go from head to head, over strings and into all else, until there are too many (RFC 8949, section 3)."""
+    if len(payload) <= limits.VALUES:
+        return
+    at, end = 0, len(payload)
+    for _ in range(limits.VALUES):
+        if at >= end:
+            return
+        major, info = payload[at] >> 5, payload[at] & 31
+        at += 1
+        if 24 <= info < 28:
+            size = 1 << (info - 24)
+            info = int.from_bytes(payload[at : at + size], "big")
+            at += size
+        elif info >= 28:  # of indefinite length: its pieces have heads too; what is reserved the library refuses
+            info = 0
+        if major in (2, 3):
+            at += info
+    raise TooLarge(MANY)
 
 
 def _place(message: dict[Any, Any], shelf: list[tuple[memoryview, bool]]) -> int:

@@ -7,6 +7,7 @@ A payload is one message, or an array of them (a batch), in CBOR, or in JSON whe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -15,7 +16,7 @@ import cbor2
 
 from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import large, limits, messages, values
-from fogsdk.wire.cbor import read_message
+from fogsdk.wire.cbor import MANY, read_message
 from fogsdk.wire.checks import (
     Check,
     body,
@@ -105,8 +106,19 @@ def _dump_json(item: Any) -> bytes:
     return json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _separators(payload: bytes) -> int:
+    """At least as many as there are values in JSON, and, of what has no strings, not many more."""
+    return payload.count(b",") + payload.count(b"[") + payload.count(b"{")
+
+
 def load_json(payload: bytes) -> Any:
-    """Decode JSON as RFC 8259 has it: UTF-8, and only numbers that are finite. Raises WireError."""
+    """Decode JSON as RFC 8259 has it: UTF-8, and only numbers that are finite. Raises WireError, and TooLarge for more
+    than ``limits.VALUES`` values."""
+    if _separators(payload) > limits.VALUES and _separators(_STRING.sub(b"", payload)) > limits.VALUES:
+        raise TooLarge(MANY)
     try:
         return json.loads(payload.decode(), parse_constant=_no_constant)  # json itself would take UTF-16 too
     except (ValueError, RecursionError) as error:

@@ -33,6 +33,9 @@ CHUNK_SIZE = 256 * 1024
 BATCH_LENGTH = 1024
 """Messages in one payload."""
 
+VALUES = 128 * 1024
+"""Data items in one payload, what is in a ``body`` aside: to read and write them takes a node's time."""
+
 DEPTH = 32
 """Nesting of arrays and maps in arguments and results."""
 

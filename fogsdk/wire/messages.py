@@ -6,7 +6,7 @@ in a result the value; the nodes on the way pass it on unopened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fogsdk.wire.frozen import dataclass
 
 Body = bytes | memoryview
 """Arguments or a result. Large ones are views of memory that is shared, and not copied."""

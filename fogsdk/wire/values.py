@@ -6,6 +6,7 @@ The nodes on the way never look inside these bytes; only the two ends do.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cbor2
@@ -16,6 +17,7 @@ from fogsdk.wire.cbor import read_data
 from fogsdk.wire.limits import DEPTH
 from fogsdk.wire.messages import Body
 
+_PAIR, _NO_ENTRIES = large.head(large.ARRAY, 2), large.head(large.MAP, 0)
 _MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
 
 # RFC 8746 section 2.1: the tag is 0b010_f_s_e_ll: float, signed, little-endian, length.
@@ -35,6 +37,12 @@ def encode(value: Any) -> bytes:
     """
     pieces = encode_in_pieces(value)
     return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+
+def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+    """Encode the arguments of a call: ``[args, kwargs]``. Raises as :func:`encode` does."""
+    named = encode_in_pieces(dict(kwargs)) if kwargs else [_NO_ENTRIES]
+    return b"".join((_PAIR, *encode_in_pieces(list(args)), *named))  # what is nested takes the library longer
 
 
 def encode_in_pieces(value: Any) -> list[Body]:

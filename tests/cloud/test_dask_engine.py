@@ -16,6 +16,7 @@ from fogsdk.cloud.dask_engine import DaskEngine
 from fogsdk.core.events import JobDone, JobFailed, JobRefused
 from fogsdk.errors import ConfigError
 from fogsdk.wire import values
+from fogsdk.wire.messages import TaskInfo
 from tests.node.executor_contract import TASKS, Bench, ExecutorContract, alive, at_bench, on_a_loop
 from tests.node.pool_support import family, until
 from tests.support.ports import free_port
@@ -180,7 +181,8 @@ class TestDaskEngine(ExecutorContract):
 
     @pytest.fixture
     def executor(self, shared: Cluster) -> DaskEngine:
-        return DaskEngine(shared.address, MODULES, 2)
+        offered = [TaskInfo("increment", signature="(number: int) -> int", summary="Return the next number.")]
+        return DaskEngine(shared.address, MODULES, 2, offered)
 
     def test_close_leaves_no_process_even_with_jobs_running_and_waiting(self) -> None:  # type: ignore[override]
         """The processes are not the engine's here: see test_a_local_cluster_ends_with_its_engine."""
@@ -277,16 +279,12 @@ async def test_higher_priorities_go_first_and_a_stopped_job_that_waits_never_run
 
 
 @on_a_loop
-async def test_a_module_that_the_workers_cannot_import_refuses_the_job_and_says_so(
-    shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "only_here.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    async with at_bench(DaskEngine(shared.address, [*MODULES, "only_here"], 2)) as bench:
+async def test_a_module_that_the_workers_cannot_import_refuses_the_job_and_says_so(shared: Cluster) -> None:
+    async with at_bench(DaskEngine(shared.address, [*MODULES, "no_such_module"], 2)) as bench:
         event = await bench.run("increment", 1)
     assert isinstance(event, JobRefused)
     assert event.reason == "unknown-task"
-    assert "cannot import the task module 'only_here'" in event.message
+    assert "cannot import the task module 'no_such_module'" in event.message
 
 
 # What dies and comes back

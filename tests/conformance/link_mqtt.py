@@ -14,6 +14,8 @@ from fogsdk.wire import limits, values
 from tests.conformance.link import PATIENCE, Order, Outcome
 from tests.conformance.reply import outcome_of
 
+OUTCOMES = ("result", "failed", "refused", "deadline-exceeded", "cancelled")
+
 
 class MqttCall:
     """A task that was published."""
@@ -80,11 +82,11 @@ class MqttLink:
         for reply in said if isinstance(said, list) else [said]:
             # A node cannot say whose id was in a message that it could not read.
             call = self._calls.get(reply.get("id") or self._last)
-            if call is None or reply["type"] == "accepted":
+            if call is None:
                 continue
             if reply["type"] == "progress":
                 call.fractions.append(reply["fraction"])
-            else:
+            elif reply["type"] in OUTCOMES:  # what else there is, chunks of large results too, one may leave alone
                 call.reply = reply
                 call.done.set()
 

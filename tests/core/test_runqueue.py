@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fogsdk.core.held import Held, State
-from fogsdk.core.runqueue import RunQueue
+from fogsdk.core.runqueue import MOST_AHEAD, RunQueue
 from fogsdk.wire.messages import Task, TaskInfo
 
 
@@ -27,15 +27,15 @@ def held(
     return Held(("dev", name), task, TaskInfo("work"), weight, 0, expires, cost=cost, job_kind=kind)
 
 
-def quick(name: str, **options: Any) -> Held:
-    return held(name, weight="light", cost=5.0, **options)
+def quick(name: str, *, cost: float = 5.0, **options: Any) -> Held:
+    return held(name, weight="light", cost=cost, **options)
 
 
 class Workers:
     """A queue, and the workers that take from it as a node does."""
 
-    def __init__(self, slots: int, express: int = 0) -> None:
-        self.queue = RunQueue(slots, express)
+    def __init__(self, slots: int, express: int = 0, ahead: float = 0.0) -> None:
+        self.queue = RunQueue(slots, express, ahead)
         self._jobs = 0
 
     def push(self, *tasks: Held, now: int = 0) -> None:
@@ -151,6 +151,67 @@ def test_quick_tasks_have_no_more_than_all_workers() -> None:
     assert workers.fill() == ["a", "b"]
 
 
+def test_a_long_task_gets_its_turn_however_many_quick_ones_keep_coming() -> None:
+    workers = Workers(1, express=1)
+    running = [quick("a"), quick("b")]
+    workers.push(*running)
+    workers.fill()
+    workers.push(held("long"), quick("c"), quick("d"))
+    workers.finish(running[0])
+    assert workers.fill() == ["long"]
+
+
+# ---------------------------------------------------------------- started ahead
+
+
+def tiny(count: int, cost: float = 0.1) -> list[Held]:
+    return [quick(f"tiny{number}", cost=cost) for number in range(count)]
+
+
+def test_the_shortest_tasks_are_started_ahead_for_as_long_as_they_take_together() -> None:
+    workers = Workers(1, express=1, ahead=2.0)
+    workers.push(*tiny(100, cost=0.5))
+    assert len(workers.fill()) == 8
+    assert workers.queue.busy == 2
+
+
+def test_only_so_many_are_started_ahead_however_short_they_are() -> None:
+    workers = Workers(1, express=1, ahead=2.0)
+    workers.push(*tiny(100, cost=0.001))
+    assert len(workers.fill()) == 2 * MOST_AHEAD
+
+
+def test_what_is_not_of_the_shortest_is_not_started_ahead() -> None:
+    workers = Workers(1, express=1, ahead=2.0)
+    workers.push(*(quick(name, cost=3.0) for name in "abc"))
+    assert workers.fill() == ["a", "b"]
+
+
+def test_ahead_goes_only_what_those_workers_can_take_that_have_nothing_longer() -> None:
+    workers = Workers(1, express=1, ahead=2.0)
+    workers.push(held("long"), *tiny(100, cost=0.5))
+    assert len(workers.fill()) == 1 + 4
+
+
+def test_nothing_goes_ahead_of_a_long_task_whose_turn_it_is() -> None:
+    workers = Workers(1, express=1, ahead=2.0)
+    first = tiny(4)
+    workers.push(*first)
+    workers.fill()
+    workers.push(held("long"), *(quick(name, cost=0.1) for name in "ab"))
+    assert workers.fill() == []
+    for task in first[:3]:
+        workers.finish(task)
+    assert workers.fill() == ["long", "a", "b"]
+
+
+def test_what_was_started_ahead_counts_as_waiting_work() -> None:
+    workers = Workers(1, ahead=2.0)
+    workers.push(*tiny(4, cost=0.5))
+    workers.fill()
+    assert workers.queue.wait(0) == 2.0
+
+
 # ---------------------------------------------------------------- how long a task would wait
 
 
@@ -201,11 +262,11 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.integers(0, 3), st.integers(0, 2))
+@given(STEPS, st.integers(0, 3), st.integers(0, 2), st.sampled_from([0.0, 8.0]))
 def test_the_queue_keeps_its_order_and_its_count_whatever_happens(
-    steps: list[tuple[str, int, int | None, bool]], slots: int, express: int
+    steps: list[tuple[str, int, int | None, bool]], slots: int, express: int, ahead: float
 ) -> None:
-    workers = Workers(slots, express)
+    workers = Workers(slots, express, ahead)
     queue = workers.queue
     waiting: list[Held] = []
     running: list[Held] = []
@@ -223,16 +284,17 @@ def test_the_queue_keeps_its_order_and_its_count_whatever_happens(
             queue.drop(waiting.pop(value % len(waiting)))
         elif step == "finish" and running:
             workers.finish(running.pop(value % len(running)))
-        check(queue, waiting, running, slots, express)
+        check(queue, waiting, running, slots, express, ahead)
 
 
-def check(queue: RunQueue, waiting: list[Held], running: list[Held], slots: int, express: int) -> None:
+def check(queue: RunQueue, waiting: list[Held], running: list[Held], slots: int, express: int, ahead: float) -> None:
     assert len(queue) == len(waiting)
     assert set(queue.waiting()) == set(waiting)
     assert queue.bytes == sum(len(task.task.body) for task in waiting)
     assert sorted(queue.running) == sorted(task.job for task in running if task.job is not None)
     assert sum(not task.quick for task in running) <= slots
-    assert len(running) <= slots + express
+    assert sum(task.quick for task in running) * 5.0 <= max(ahead, 5.0) * (slots + express)
+    assert queue.busy <= slots + express
     for task_is_quick in (False, True):
         assert queue.wait(100, task_is_quick) >= 0.0
     if len(waiting) + len(running) < slots:

@@ -79,7 +79,7 @@ StartSite = Callable[..., Site]
 
 def wait_for_nodes(fog: fogsdk.Fog, *names: str) -> None:
     """Wait until a device sees these nodes."""
-    eventually(lambda: set(names) <= fog.nodes().keys(), what=f"the nodes {', '.join(names)}")
+    eventually(lambda: set(names) <= fog.nodes().keys(), 30, what=f"the nodes {', '.join(names)}")
 
 
 def logs(folder: Path) -> list[tuple[str, str]]:

@@ -111,6 +111,26 @@ async def test_connections_beyond_the_limit_are_turned_away(monkeypatch: pytest.
         assert await _eventually_answers(bench)
 
 
+@on_a_loop
+async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_door, "HANDSHAKE", 1.0)
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("node")
+    async with at_bench(http_cert=cert, http_key=key) as bench:
+        silent = [await bench.connect() for _ in range(3)]
+        turned_away = await bench.connect()
+        assert (await asyncio.wait_for(turned_away.answer(), 5)).status == 503
+        for wire in silent:
+            assert await asyncio.wait_for(wire.ended(), 5) == b""
+        context = ssl.create_default_context(cafile=str(authority.file))
+        reader, writer = await asyncio.open_connection("localhost", bench.port, ssl=context)
+        secured = Wire(reader, writer)
+        await secured.send(request("GET", "/fog/v1/tasks"))
+        assert (await asyncio.wait_for(secured.answer(), 5)).status == 200
+        secured.close()
+
+
 async def _eventually_answers(bench: Bench) -> bool:
     for _ in range(200):
         if (await bench.ask("GET", "/fog/v1/tasks")).status == 200:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import cbor2
@@ -319,3 +320,31 @@ def test_a_payload_of_json_begins_with_a_brace_or_a_bracket() -> None:
     assert not codec.is_json(codec.encode([Cancel("a")]))
     assert not codec.is_json(codec.encode([Cancel("a"), Progress("b", 0.5)]))
     assert not codec.is_json(b"")
+
+
+# ---------------------------------------------------------------- too much at once
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        cbor2.dumps(item("task", args=[{}] * (limits.VALUES + 1)) | {"body": 0}),
+        b"\x9f" + b"\x80" * (limits.VALUES + 1) + b"\xff",
+        b'{"type":"task","id":"a","name":"x","args":[' + b"[]," * limits.VALUES + b"0]}",
+        b"[" + b"1," * limits.VALUES + b"1]",
+    ],
+    ids=["maps", "of indefinite length", "JSON arrays", "JSON numbers"],
+)
+def test_more_values_than_a_node_has_time_for_are_refused_before_they_are_made(payload: bytes) -> None:
+    with pytest.raises(TooLarge, match="send them as a typed array or a byte string, or as `body`"):
+        codec.decode(payload)
+
+
+def test_what_is_long_and_has_few_values_is_read() -> None:
+    text = ',[{"\\' * limits.VALUES
+    as_json = json.dumps({"type": "task", "id": "a", "name": "x", "args": [text]}).encode()
+    as_cbor = cbor2.dumps({"type": "task", "id": "a", "name": "x", "args": [text]})
+    for payload in (as_json, as_cbor):
+        [task] = codec.decode(payload)
+        assert isinstance(task, Task)
+        assert values.decode(task.body) == [[text], {}]
