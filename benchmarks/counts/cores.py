@@ -17,6 +17,7 @@ from fogsdk.core.commands import Send, Start
 from fogsdk.core.events import Asked, Event, JobDone, LinkUp, NodeHeard, Replied, Submit
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
+from fogsdk.node.main import AHEAD, EXPRESS
 from fogsdk.wire.messages import Birth, Hop, Reply, Result, Task, TaskInfo
 
 SITE, LINK = "home", "broker"
@@ -33,7 +34,8 @@ def client_lines(nodes: int, outstanding: int) -> float:
 
 def node_lines(nodes: int, outstanding: int) -> float:
     """Lines that a node runs for a task, with so many other nodes there."""
-    node = Node(Identity("node-0", SITE, workers=2, express=1, incarnation=1, tasks={TASKS[0].name: TASKS[0]}))
+    tasks = {info.name: info for info in TASKS}
+    node = Node(Identity("node-0", SITE, workers=2, express=EXPRESS, ahead=AHEAD, incarnation=1, tasks=tasks))
     node.start()
     return _count(node, nodes, (Asked(LINK, "device", task) for task in _tasks()), outstanding)
 

@@ -16,7 +16,7 @@ from fogsdk.core.events import JobDone, Offer
 from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.daemon import Daemon, node_identity
 from fogsdk.node.executor import Emit
-from fogsdk.node.main import run, start_log
+from fogsdk.node.main import AHEAD, EXPRESS, run, start_log
 from fogsdk.wire import values
 from fogsdk.wire.messages import TaskInfo
 
@@ -49,7 +49,8 @@ class Instant:
 
 
 async def _serve(settings: NodeSettings) -> None:
-    await Daemon(settings, node_identity(settings, settings.workers, 1), Instant(settings.workers + 1)).serve()
+    identity = node_identity(settings, settings.workers, EXPRESS, AHEAD)
+    await Daemon(settings, identity, Instant(settings.workers + EXPRESS)).serve()
 
 
 if __name__ == "__main__":

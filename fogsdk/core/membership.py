@@ -20,6 +20,8 @@ SUSPECT_FOR = 5000
 16 times as long."""
 FORGET_AFTER = 600_000
 """Milliseconds after which a node that is gone is forgotten."""
+FORGET_EVERY = 1000
+"""Milliseconds between two searches for them: on too large a site each birth would go through all that are known."""
 
 
 @dataclass(slots=True)
@@ -133,6 +135,7 @@ class Directory:
         self._watched: dict[str, None] = {}
         self._beats: Timers[str] = Timers()
         self._links: dict[str, None] = {}
+        self._forget_at = 0
 
     def deadline(self) -> int | None:
         """When the next beat is overdue."""
@@ -221,6 +224,9 @@ class Directory:
         member.last_heard = now
 
     def _forget(self, now: int) -> None:
+        if now < self._forget_at:
+            return
+        self._forget_at = now + FORGET_EVERY
         old = [m.node for m in self.members.values() if not m.present and now - m.last_heard > FORGET_AFTER]
         for node in old:
             del self.members[node]

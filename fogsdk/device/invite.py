@@ -41,7 +41,19 @@ class Invite:
 
 
 def read(text: str) -> Invite:
-    """Take an invitation apart. Raises ConfigError for one that leads to no fog."""
+    """Take an invitation apart. Raises ConfigError for one without a URL for ``connect``."""
+    invitation = take_apart(text)
+    if invitation.page and not invitation.urls:
+        parts = urlsplit(invitation.page)
+        raise ConfigError(
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} is a page for people: connect to the broker or node "
+            "(mqtt://..., coap://...), or pass the whole invitation, with what follows the #"
+        )
+    return invitation
+
+
+def take_apart(text: str) -> Invite:
+    """Take an invitation apart, be it to a page alone. Raises ConfigError for what is none."""
     text = text.strip()
     if not text.lower().startswith(_SCHEMES):
         return Invite(tuple(text.split()))
@@ -50,10 +62,4 @@ def read(text: str) -> Invite:
         held = parse_qs(parts.fragment, max_num_fields=64)
     except ValueError:  # its text may hold a password
         raise ConfigError("the invitation cannot be read: copy all of it, from http to its end") from None
-    urls = tuple(held.get("url", ()))
-    if not urls:
-        raise ConfigError(
-            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} is a page for people: connect to the broker or node "
-            "(mqtt://..., coap://...), or pass the whole invitation, with what follows the #"
-        )
-    return Invite(urls, parts._replace(fragment="").geturl(), held.get("token", [""])[0])
+    return Invite(tuple(held.get("url", ())), parts._replace(fragment="").geturl(), held.get("token", [""])[0])

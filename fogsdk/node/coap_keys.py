@@ -82,9 +82,11 @@ def _protected(context: Context, answer: Any, about: Any) -> Any:
 
 def _read(path: Path) -> dict[str, bytes]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        mode, lines = path.stat().st_mode, path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise ConfigError(f"coap_keys {path} cannot be read: {error}") from error
+    if mode & 0o077:
+        raise ConfigError(f"coap_keys {path} can be read by others; keep it to its owner: chmod 600 {path}")
     keys: dict[str, bytes] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
@@ -92,6 +94,8 @@ def _read(path: Path) -> dict[str, bytes]:
             continue
         try:
             device, key = words
+            if device in keys:
+                raise ConfigError(f"{device} has a key already; a device has one")
             keys[check_id(device, "device")] = read_key(key)
         except ValueError:
             raise ConfigError(f"coap_keys {path}, line {number}: must be a device's name and its key") from None

@@ -20,6 +20,8 @@ SENDER = "Fog-Sender"
 """The header in which a client names itself, where no token does; or the option ``sender`` of the query."""
 LEAST_TOKEN = 16
 """Characters of a token: nobody can try out all of so many."""
+LONGEST_HOST = 255
+"""Characters of a host and its port; no name is longer (RFC 1035)."""
 
 _OPEN = ("/fog/v1/phone",)  # below /fog/, what is no secret
 _LOCAL = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
@@ -59,11 +61,14 @@ def read_tokens(path: Path | None) -> Tokens | None:
         raise ConfigError(f"http_tokens {path} cannot be read: {error}") from error
     if mode & 0o077:
         raise ConfigError(f"http_tokens {path} can be read by others; keep it to its owner: chmod 600 {path}")
-    senders = []
+    senders: list[tuple[str, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if words:
-            senders.append(_entry(words, f"http_tokens {path}, line {number}"))
+            sender, token = _entry(words, f"http_tokens {path}, line {number}")
+            if any(token == known for _, known in senders):
+                raise ConfigError(f"http_tokens {path}, line {number}: another line has this token; each needs its own")
+            senders.append((sender, token))
     if not senders:
         raise ConfigError(f"http_tokens {path} has no token in it; add lines of a sender and its token")
     return Tokens(senders)
@@ -103,7 +108,10 @@ class Guard:
     def _check_host(self, request: web.BaseRequest) -> None:
         """A name of somebody else's that leads to this node makes a page of theirs look like one of ours (DNS
         rebinding). A token is what such a page does not have."""
-        name = host_name(request.headers.get("Host", ""))
+        host = request.headers.get("Host", "")
+        if len(host) > LONGEST_HOST:
+            raise WireError(f"more than {LONGEST_HOST} characters", "Host")
+        name = host_name(host)
         if self._tokens is None and not (_is_ours(name) or name in self._names):
             raise TaskRefused("forbidden", f"this node does not go by the name {name[:80]!r}; add it to advertise")
 

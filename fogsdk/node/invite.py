@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import lru_cache
 
 import segno
 
 from fogsdk.device.addresses import is_loopback
 from fogsdk.device.url import BrokerUrl
+from fogsdk.errors import TooLarge
 
 QUIET_ZONE = 2
 """Modules of white around the code on a screen, where the rest is not busy; the standard says 4 for paper."""
@@ -33,12 +35,16 @@ def qr_lines(text: str) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=64)  # it takes long to draw
 def qr_svg(text: str) -> bytes:
-    """The QR code of a text as a picture that fits any size."""
+    """The QR code of a text as a picture that fits any size. Raises TooLarge."""
     picture = io.BytesIO()
     _code(text).save(picture, kind="svg", xmldecl=False, omitsize=True, light="#fff", border=4)
     return picture.getvalue()
 
 
 def _code(text: str) -> segno.QRCode:
-    return segno.make_qr(text, error="l")  # it is on a screen, neither torn nor stained
+    try:
+        return segno.make_qr(text, error="l")  # it is on a screen, neither torn nor stained
+    except segno.DataOverflowError:
+        raise TooLarge(f"an invitation of {len(text)} characters is too long for a QR code") from None

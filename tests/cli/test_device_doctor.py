@@ -368,3 +368,7 @@ def test_http_that_wants_a_token_and_http_that_is_no_node(tmp_path: Path, doors:
     diagnose(f"{url}#token=a-token-of-20-letters&url={site.url}")
     assert program.terminate() == 0
     assert "speaks something else" in diagnose(site.url.replace("mqtt", "http"), 1)["nodes"].advice
+
+
+def test_an_invitation_to_a_page_alone_is_gone_too(doors: tuple[Site, str, str]) -> None:
+    assert diagnose(f"{doors[1]}#token=a-token-for-nothing")["task"].text.startswith("run by n1")

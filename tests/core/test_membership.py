@@ -10,6 +10,7 @@ from fogsdk.core.learned import FIRST_LINK_GUESS
 from fogsdk.core.membership import (
     FIRST_BEAT_WITHIN,
     FORGET_AFTER,
+    FORGET_EVERY,
     MOST_MEMBERS,
     SHORTEST_TTL,
     SUSPECT_FOR,
@@ -281,7 +282,7 @@ def test_the_directory_has_an_end_and_makes_room_by_forgetting_who_is_long_gone(
     site.hear("a", "n0", Gone(1), 0)
     site.hear("a", "late", birth(), FORGET_AFTER)
     assert "late" not in site.members, "n0 may still come back"
-    site.hear("a", "late", birth(), FORGET_AFTER + 1)
+    site.hear("a", "late", birth(), FORGET_AFTER + FORGET_EVERY)
     assert "late" in site.members
     assert "n0" not in site.members
 

@@ -22,6 +22,7 @@ def node(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> tuple[Si
     """A site and the name of its node that serves CoAP, with keys or without."""
     name = f"c-{request.param}"
     (tmp_path / "keys").write_text(f"kitchen {'00' * 16}\n")
+    (tmp_path / "keys").chmod(0o600)
     flags = ("--coap-keys", str(tmp_path / "keys"), "--insecure-lan") if request.param == "oscore" else ()
     return site, coap.serve(site, name, flags=flags)[name]
 

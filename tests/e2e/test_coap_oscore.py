@@ -29,6 +29,7 @@ def key_file(tmp_path: Path) -> Path:
     file = tmp_path / "keys"
     lines = [f"{device} {key}" for device, key in KEYS.items()]
     file.write_text("# who may use this node\n\n" + "\n".join(lines) + "  # a second one\n")
+    file.chmod(0o600)
     return file
 
 

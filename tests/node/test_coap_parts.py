@@ -32,6 +32,7 @@ KEY = "00112233445566778899aabbccddeeff"
 
 def keys(tmp_path: Path, text: str) -> Keys:
     (tmp_path / "keys").write_text(text)
+    (tmp_path / "keys").chmod(0o600)
     return Keys(tmp_path / "keys")
 
 
@@ -44,12 +45,20 @@ def keys(tmp_path: Path, text: str) -> Keys:
         ("Kitchen " + KEY, "a-z"),
         ("kitchen secret", "hexadecimal"),
         ("kitchen 0011", "at least 32"),
+        (f"kitchen {KEY}\nkitchen {KEY[::-1]}", "line 2: kitchen has a key already"),
     ],
 )
 def test_a_file_of_keys_that_cannot_be_right_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         keys(tmp_path, text)
     assert "secret" not in str(caught.value)
+
+
+def test_a_file_of_keys_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"kitchen {KEY}")
+    (tmp_path / "keys").chmod(0o640)
+    with pytest.raises(ConfigError, match="can be read by others"):
+        Keys(tmp_path / "keys")
 
 
 def test_a_file_of_keys_that_is_not_there_is_told(tmp_path: Path) -> None:

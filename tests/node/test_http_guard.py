@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fogsdk.errors import ConfigError
+from fogsdk.errors import ConfigError, TooLarge
 from fogsdk.node.config import NodeSettings
 from fogsdk.node.http_door import HttpDoor
 from fogsdk.node.http_guard import read_tokens
+from fogsdk.node.invite import qr_svg
 from fogsdk.wire.messages import Result
 from tests.node.executor_contract import on_a_loop
 from tests.node.http_bench import at_bench, request
@@ -43,6 +44,7 @@ def write(folder: Path, text: str, mode: int = 0o600) -> Path:
         ("\nkitchen a b", "line 2: must be a sender and its token"),
         (f"Kitchen {KITCHEN}", "line 1: sender: must be 1 to 64 of a-z"),
         ("kitchen short", "at least 16 of A-Z"),
+        (f"kitchen {KITCHEN}\nphone {KITCHEN}", "line 2: another line has this token"),
         (f"kitchen {KITCHEN}ü", "at least 16 of A-Z"),
     ],
 )
@@ -113,6 +115,15 @@ async def test_the_page_needs_no_token_for_it_holds_no_secret(tokens: Path) -> N
 
 
 # ---------------------------------------------------------------- hosts and origins
+
+
+@on_a_loop
+async def test_a_host_too_long_for_a_name_is_refused_and_so_is_an_invitation_too_long_for_a_qr_code() -> None:
+    async with at_bench() as bench:
+        assert (await bench.ask("GET", "/fog/v1/invite", Host="a" * 2500)).status == 400
+        assert (await bench.ask("GET", "/fog/v1/invite", Host="a" * 255)).status == 200
+    with pytest.raises(TooLarge, match="too long for a QR code"):
+        qr_svg("a" * 3000)
 
 
 @pytest.mark.parametrize(

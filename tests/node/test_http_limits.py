@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from fogsdk.core.events import Asked
 from fogsdk.node import door_exchange, http_door, http_events, http_requests, http_site
 from fogsdk.node.http_files import read_page
 from fogsdk.wire.messages import Ask
+from tests.e2e.test_login import Authority
 from tests.node.executor_contract import on_a_loop
 from tests.node.http_bench import Bench, Wire, at_bench, request
 
@@ -115,7 +117,7 @@ async def test_connections_beyond_the_limit_are_turned_away(monkeypatch: pytest.
 async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 3)
     monkeypatch.setattr(http_door, "HANDSHAKE", 1.0)
-    authority = Authority(tmp_path)
+    authority = Authority(tmp_path / "ca")
     cert, key = authority.issue("node")
     async with at_bench(http_cert=cert, http_key=key) as bench:
         silent = [await bench.connect() for _ in range(3)]
@@ -124,7 +126,7 @@ async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest
         for wire in silent:
             assert await asyncio.wait_for(wire.ended(), 5) == b""
         context = ssl.create_default_context(cafile=str(authority.file))
-        reader, writer = await asyncio.open_connection("localhost", bench.port, ssl=context)
+        reader, writer = await asyncio.open_connection("127.0.0.1", bench.port, ssl=context)
         secured = Wire(reader, writer)
         await secured.send(request("GET", "/fog/v1/tasks"))
         assert (await asyncio.wait_for(secured.answer(), 5)).status == 200
@@ -149,6 +151,18 @@ async def test_requests_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -
         await _until_held(bench, 2)
         answer = await bench.ask("POST", POST, b'{"args":[1]}')
         assert (answer.status, answer.said["reason"]) == (503, "overloaded")
+
+
+@on_a_loop
+async def test_one_sender_has_its_share_of_the_requests_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 3)
+    async with at_bench() as bench:
+        for _ in range(2):
+            wire = await bench.connect()
+            await wire.send(request("POST", "/fog/v1/tasks/hang?sender=greedy"))
+        await _until_held(bench, 2)
+        assert (await bench.ask("GET", f"{POST}/a?sender=greedy")).said["reason"] == "overloaded"
+        assert (await bench.ask("GET", f"{POST}/a?sender=meek")).said["reason"] == "unknown-id"
 
 
 async def _until_held(bench: Bench, count: int) -> None:

@@ -35,6 +35,13 @@ def test_a_result_is_shown_as_what_it_is(browser: Browser, site: PageSite) -> No
         browser.shows(text, f"fog-ask:first-child {selector}")
 
 
+def test_a_result_that_the_page_cannot_read_ends_its_task_all_the_same(browser: Browser, site: PageSite) -> None:
+    browser.open(site.url)
+    browser.ask("show", what="deep")
+    eventually(lambda: browser.all("fog-ask[data-state=failed]"))
+    browser.shows("nested too deep", "fog-ask")
+
+
 def test_an_array_of_three_colours_is_a_picture_in_colour(browser: Browser, site: PageSite) -> None:
     browser.open(site.url)
     browser.ask("show", what="colour")

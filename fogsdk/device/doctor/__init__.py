@@ -33,7 +33,7 @@ def examine(
     login = credentials or Credentials()
     ways = [text]
     if text.lower().startswith(("http://", "https://")) and "#" in text:
-        held = invite.read(text)
+        held = invite.take_apart(text)
         ways, token = [held.page, *held.urls], token or held.token
     for way in ways:
         yield from _timed(_steps(way, login, site, token))
@@ -41,7 +41,16 @@ def examine(
 
 def _steps(way: str, login: Credentials, site: str | None, token: str) -> Iterator[Step]:
     if way.lower().startswith(("http://", "https://")):
-        return http.steps(urlsplit(way), login, token)
+        try:
+            parts = urlsplit(way)
+            number = parts.port
+        except ValueError:  # its text may quote a password
+            parts, number = urlsplit(""), None
+        if not parts.hostname:
+            raise ConfigError(
+                "the URL cannot be read: http://<host>:<port>/, with a port up to 65535, as 192.168.1.9:8080"
+            )
+        return http.steps(parts, number, login, token)
     url = parse(way)
     return coap.steps(url, login, site) if url.coap else mqtt.steps(url, login, site)
 

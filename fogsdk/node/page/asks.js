@@ -125,7 +125,12 @@ export class Ask extends EventTarget {
   }
 
   async answered(response) {
-    const { bytes, value } = await unpack(response);
+    const unpacked = await unpack(response).catch((error) => {
+      if (error instanceof Unreachable) throw error;
+      this.settle("failed", { problem: { error: "The answer cannot be read", message: error.message } });
+    });
+    if (!unpacked) return;
+    const { bytes, value } = unpacked;
     if (response.status === 202) {
       this.take({});
       return value ?? new Map();

@@ -92,14 +92,13 @@ export async function read(path) {
   }
 }
 
-/** The body of a response in CBOR, as bytes and decoded. Raises Unreachable where it breaks off. */
+/** The body of a response in CBOR, as bytes and decoded. Raises Unreachable where it breaks off, else what decode does. */
 export async function unpack(response) {
-  try {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    return { bytes, value: bytes.length ? decode(bytes) : null };
-  } catch (error) {
+  const buffer = await response.arrayBuffer().catch((error) => {
     throw new Unreachable(error.message);
-  }
+  });
+  const bytes = new Uint8Array(buffer);
+  return { bytes, value: bytes.length ? decode(bytes) : null };
 }
 
 /**
