@@ -105,6 +105,12 @@ class Held:
         """How long the next job is likely to take."""
         return self.cost if self.job_kind == "run" else PUZZLE_MS
 
+    @property
+    def undeclared(self) -> bool:
+        """Whether nobody said how much work it is: where its run times say that it is heavy, it need not go to a
+        cloud."""
+        return (self.task.weight or self.info.weight) == "auto"
+
     def bodies(self) -> tuple[Body, ...]:
         """What the next job works on."""
         if self.job_kind == "merge":

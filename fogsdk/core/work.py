@@ -68,9 +68,7 @@ class Work:
 
     def offered(self, name: str) -> str:
         """The message to one who asked for a task that nobody has."""
-        names = dict.fromkeys(self._me.tasks)
-        for member in self._directory.members.values():
-            names.update(dict.fromkeys(member.tasks))
+        names = {*self._me.tasks}.union(*(member.tasks for member in self._directory.members.values()))
         known = ", ".join(sorted(names)[:20]) or "none at all"
         return f"no node of site {self._me.site} offers {name!r}; there are: {known}"
 
@@ -118,7 +116,7 @@ class Work:
             clouds=clouds,
             cloud_known=held.weight == "heavy" and (bool(clouds) or self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
-            fallback=held.info.fallback == "fog" or self._me.role == "core" or _undeclared(held),
+            fallback=held.info.fallback == "fog" or self._me.role == "core" or held.undeclared,
             part=held.part is not None,
             left=None if held.expires is None else float(held.expires - now),
             via=task.via,
@@ -399,8 +397,3 @@ class Work:
         parts = [hop for index in sorted(parent.outcomes) for hop in parent.outcomes[index].hops]
         merged = (Hop(me, "merged", "", None, 0.0, ran),) if len(parent.outcomes) == len(parent.parts) else ()
         return (own, *parts, *failed, *merged, *parent.lost)[: limits.HOPS]
-
-
-def _undeclared(held: Held) -> bool:
-    """Whether nobody said how much work the task is: where its run times say it is heavy, it need not go to a cloud."""
-    return (held.task.weight or held.info.weight) == "auto"

@@ -147,8 +147,8 @@ def test_a_node_that_is_killed_in_the_middle_is_followed_by_another(start_site: 
         wait_for_nodes(fog, "n1")
         future = fog.submit("digest", argument, deadline=120)
         eventually(lambda: link.passed > 0.4 * len(argument), what="a part of it under way")
-        site.start("n2", flags=("--tasks", TASKS))
         site.nodes["n1"].kill()
+        site.start("n2", flags=("--tasks", TASKS))
         assert future.result() == hashlib.blake2b(argument).hexdigest()
         assert future.trace
         assert [(hop.node, hop.action) for hop in future.trace.hops] == [("n2", "ran"), ("n1", "lost")]
