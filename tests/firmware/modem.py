@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class Modem:
             each.close()
 
     def _serve(self) -> None:
-        with self._asked.open() as asked, self._answered.open("w") as answered:
+        # The board may be switched off before it has read its last answer.
+        with suppress(BrokenPipeError), self._asked.open() as asked, self._answered.open("w") as answered:
             for line in asked:
                 try:
                     answer = {"value": self._call(*json.loads(line))}
