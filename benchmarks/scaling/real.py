@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.counts.system import Peak
 from benchmarks.scaling.site import REAL, Site, open_site
 
-FOR_EACH_NODE = 64
+FOR_EACH_NODE = 32
 """Tasks that are out at once for each node: so the work for one node is the same on a site of any size."""
 AT_ONCE = 64
 """Tasks that are out at once where there are many devices."""

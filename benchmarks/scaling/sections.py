@@ -57,7 +57,7 @@ SECTIONS = {
     "nodes": Section(
         "From 1 to 16 nodes",
         "One device and so many node processes, whose executor answers at once: what is left is the way. Many at once "
-        "are 64 tasks for each node, all of them from the one device.",
+        "are 32 tasks for each node, all of them from the one device.",
         "nodes",
         "real",
         "nodes",
