@@ -32,6 +32,8 @@ PEERS = (
     Peer("composed", "composed floor", "floor", "mosquitto"),
     Peer("obvious", "the obvious way", "floor", "mosquitto", ("paho-mqtt",)),
     Peer("fog_mqtt", "fogsdk over MQTT", "fogsdk", "mosquitto"),
+    Peer("fog_coap", "fogsdk over CoAP", "fogsdk", "", ("aiocoap",)),
+    Peer("fog_http", "fogsdk over HTTP", "fogsdk", "", ("aiohttp",)),
     Peer("celery_redis", "Celery + Redis", "peer", "redis", ("celery[redis]",)),
     Peer("dask_local", "Dask distributed", "peer", "", ("distributed",)),
     Peer("ray_local", "Ray", "peer", "", ("ray",)),

@@ -26,9 +26,10 @@ class FogMqtt(Contender):
 
 
 def start_node(services: Services, *flags: str) -> None:
-    """Start a node that offers the works, at the broker that runs already."""
-    where = ("--brokers", services.broker, "--broker", "none", "--no-mdns", "--log-level", "warning")
-    services.python("fogsdk.node.main", "--tasks", __name__, *where, "--no-keep-journal", *flags)
+    """Start a node that offers the works, at the broker that runs already, if there is one."""
+    brokers = ("--brokers", services.broker) if services.broker else ()
+    quietly = ("--broker", "none", "--no-mdns", "--log-level", "warning", "--no-keep-journal")
+    services.python("fogsdk.node.main", "--tasks", __name__, *brokers, *quietly, *flags)
 
 
 for _function in FUNCTIONS.values():
