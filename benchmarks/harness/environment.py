@@ -34,11 +34,11 @@ def prepare(peers: list[Peer]) -> dict[str, str]:
         venv.create(FOLDER, clear=True, with_pip=True)
         (FOLDER / ".gitignore").write_text("*\n")
         installed = []
-    if "fogsdk" not in installed:
+    if "fogsdk" not in installed or _is_newer(ROOT / "pyproject.toml"):
         failed = _pip("--editable", f"{ROOT}[demo]")
         if failed:
             sys.exit(f"bench: fogsdk itself cannot be installed: {failed}")
-        installed.append("fogsdk")
+        installed = sorted({*installed, "fogsdk"})
     for peer in peers:
         wanted = " ".join(peer.packages)
         reason = _program(peer.broker) if peer.broker else ""
@@ -58,6 +58,10 @@ def _installed() -> list[str]:
         return list(json.loads(_INSTALLED.read_text()))
     except (OSError, ValueError):
         return []
+
+
+def _is_newer(file: Path) -> bool:
+    return file.stat().st_mtime > _INSTALLED.stat().st_mtime
 
 
 def _pip_works() -> bool:

@@ -32,7 +32,7 @@ PEERS = (
     Peer("composed", "composed floor", "floor", "mosquitto"),
     Peer("obvious", "the obvious way", "floor", "mosquitto", ("paho-mqtt",)),
     Peer("fog_mqtt", "fogsdk over MQTT", "fogsdk", "mosquitto"),
-    Peer("fog_coap", "fogsdk over CoAP", "fogsdk", "", ("aiocoap",)),
+    Peer("fog_coap", "fogsdk over CoAP (64 KiB: 4 at once)", "fogsdk", "", ("aiocoap",)),
     Peer("fog_http", "fogsdk over HTTP", "fogsdk", "", ("aiohttp",)),
     Peer("celery_redis", "Celery + Redis", "peer", "redis", ("celery[redis]",)),
     Peer("dask_local", "Dask distributed", "peer", "", ("distributed",)),

@@ -1,11 +1,13 @@
 """fogsdk over HTTP: a ``fognode`` with an HTTP door, no broker at all, and aiohttp's client with CBOR bodies.
 
-Connections are kept alive, as many as there are calls at once.
+Connections are kept alive, as many as there are calls at once. It goes by several names: a node lets no one of them
+have all of the requests that may wait there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable
 from typing import Any
 
@@ -16,6 +18,7 @@ from benchmarks.harness.contender import AsyncContender
 from benchmarks.harness.services import Services, free_port
 from benchmarks.peers.fog_mqtt import start_node
 
+NAMES = 4
 _CBOR = {"Content-Type": "application/cbor", "Accept": "application/cbor"}
 _PATIENCE = 10.0
 _PAUSE = 0.01
@@ -26,6 +29,7 @@ class FogHttp(AsyncContender):
 
     def start(self, services: Services) -> None:
         port = free_port()
+        self._names = itertools.cycle([f"client-{number}" for number in range(NAMES)])
         start_node(services, "--workers", "2", "--http-port", str(port))
         self.loop.run_until_complete(self._open(f"http://127.0.0.1:{port}"))
 
@@ -45,7 +49,8 @@ class FogHttp(AsyncContender):
         return self.loop.create_task(self._call(work, argument))
 
     async def _call(self, work: str, argument: Any) -> Any:
-        async with self._http.post(f"/fog/v1/tasks/{work}", data=cbor2.dumps({"args": [argument]})) as response:
+        where, name = f"/fog/v1/tasks/{work}", {"Fog-Sender": next(self._names)}
+        async with self._http.post(where, data=cbor2.dumps({"args": [argument]}), headers=name) as response:
             said = cbor2.loads(await response.read())
             if response.status != 200:
                 raise RuntimeError(said["detail"])

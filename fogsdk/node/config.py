@@ -100,8 +100,9 @@ class SiteSettings:
             ),
             (bool(self.cert) != bool(self.key), "cert and key belong together; set both or neither"),
             (
-                self.broker == "none" and not self.brokers and not self.mdns,
-                'no broker can be reached: set brokers, mdns = true, or broker = "auto"',
+                self.broker == "none" and not self.brokers and not self.mdns and not self.has_doors,
+                'no broker can be reached: set brokers, mdns = true, or broker = "auto"; a node with http_port or '
+                "coap_port needs none",
             ),
             (
                 not self.loopback and not self.insecure_lan and not self.broker_config and self.broker != "none",
@@ -112,6 +113,11 @@ class SiteSettings:
         ):
             if wrong:
                 raise ConfigError(problem)
+
+    @property
+    def has_doors(self) -> bool:
+        """Whether anybody can come in who uses no broker."""
+        return False
 
     @property
     def loopback(self) -> bool:
@@ -207,3 +213,7 @@ class NodeSettings(SiteSettings):
         ):
             if wrong:
                 raise ConfigError(problem)
+
+    @property
+    def has_doors(self) -> bool:
+        return bool(self.http_port or self.coap_port)

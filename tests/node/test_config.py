@@ -277,6 +277,11 @@ def test_a_node_serves_a_network_only_with_logins_or_if_told_so(argv: str) -> No
     fognode(*argv.split())
 
 
+def test_a_node_with_a_door_needs_no_broker() -> None:
+    assert fognode("--broker", "none", "--no-mdns", "--coap-port", "5683").has_doors
+    assert fognode("--broker", "none", "--no-mdns", "--http-port", "8080").has_doors
+
+
 def test_the_password_comes_from_its_file_without_the_line_end() -> None:
     Path("pw").write_text("correct horse\n")
     assert fognode("--username", "me", "--password-file", "pw").read_password() == "correct horse"
