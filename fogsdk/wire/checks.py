@@ -1,5 +1,4 @@
-"""What a field of a message may hold: each check returns the value as the message has it, or raises WireError, which
-names the field."""
+"""What a field of a message may hold."""
 
 from __future__ import annotations
 
@@ -10,19 +9,41 @@ from typing import Any
 
 from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import limits
+from fogsdk.wire.frozen import dataclass
 from fogsdk.wire.messages import Body
 from fogsdk.wire.topics import check_id
-
-Check = Callable[[Any, str], Any]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write these, UTF-8 cannot
 
 
-def number(value: Any, field: str, low: float, high: float) -> float:
-    """A number, as a float."""
-    if type(value) not in (int, float) or not low <= value <= high or math.isnan(value):
-        raise WireError(f"must be a number from {low} to {high}", field)
-    return float(value)
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Called with a value and the name of its field, a check returns the value as the message has it, or raises
+    WireError, which names the field.
+
+    ``full`` does that for any value. What is of just this ``kind``, and of which ``when`` is true, is right as it
+    stands; ``when`` is an expression of Python about the value ``$``, or empty. ``record`` is the class that the
+    entries of an array become, where they are maps.
+    """
+
+    full: Callable[[Any, str], Any]
+    kind: type
+    when: str = ""
+    record: type | None = None
+
+    def __call__(self, value: Any, field: str) -> Any:
+        return self.full(value, field)
+
+
+def number(low: float, high: float) -> Check:
+    """A check for numbers of a range, which become floats."""
+
+    def check(value: Any, field: str) -> float:
+        if type(value) not in (int, float) or not low <= value <= high or math.isnan(value):
+            raise WireError(f"must be a number from {low} to {high}", field)
+        return float(value)
+
+    return Check(check, float, f"{low} <= $ <= {high}")
 
 
 def integer(low: int, high: int) -> Check:
@@ -33,7 +54,7 @@ def integer(low: int, high: int) -> Check:
             raise WireError(f"must be an integer from {low} to {high}", field)
         return value
 
-    return check
+    return Check(check, int, f"{low} <= $ <= {high}")
 
 
 def text(length: int, cut: bool = False) -> Check:
@@ -48,7 +69,19 @@ def text(length: int, cut: bool = False) -> Check:
             raise WireError("must be Unicode text", field)
         return value[:length]
 
-    return check
+    return Check(check, str, f"len($) <= {length} and $.isascii()")
+
+
+def some_text(length: int) -> Check:
+    """A check for text of so many characters, not empty."""
+    any_text = text(length)
+
+    def check(value: Any, field: str) -> str:
+        if not any_text(value, field):
+            raise WireError("must not be empty", field)
+        return str(value)
+
+    return Check(check, str, f"$ and {any_text.when}")
 
 
 def choice(*known: str) -> Check:
@@ -59,7 +92,7 @@ def choice(*known: str) -> Check:
             raise WireError(f"must be one of {', '.join(known)}", field)
         return value
 
-    return check
+    return Check(check, str, f"$ in {known}")
 
 
 def sequence(check_one: Check, length: int) -> Check:
@@ -72,52 +105,7 @@ def sequence(check_one: Check, length: int) -> Check:
             raise WireError(f"{len(value)} entries, the limit is {length}", field)
         return tuple([check_one(each, f"{field}[{index}]") for index, each in enumerate(value)])
 
-    return check
-
-
-def boolean(value: Any, field: str) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise WireError("must be true or false", field)
-    return value
-
-
-def fraction(value: Any, field: str) -> float:
-    """A number from 0 to 1."""
-    return number(value, field, 0.0, 1.0)
-
-
-def float_duration(value: Any, field: str) -> float:
-    """Milliseconds, and parts of them."""
-    return number(value, field, 0.0, limits.DURATION)
-
-
-duration = integer(0, limits.DURATION)
-count = integer(0, 2**53)
-short = text(limits.NAME_LENGTH)
-prose = text(limits.TEXT_LENGTH, cut=True)
-ids = sequence(check_id, limits.HOPS)
-weight = choice("light", "middle", "heavy", "auto")
-tag = text(limits.ID_LENGTH)
-
-
-def name(value: Any, field: str) -> str:
-    """Text as of a task's name, not empty."""
-    if not short(value, field):
-        raise WireError("must not be empty", field)
-    return str(value)
-
-
-def key(value: Any, field: str) -> str:
-    """Text as of a record's key, not empty."""
-    if not text(limits.KEY_LENGTH)(value, field):
-        raise WireError("must not be empty", field)
-    return str(value)
-
-
-def id_or_empty(value: Any, field: str) -> str:
-    """An id, or nothing."""
-    return "" if value == "" else check_id(value, field)
+    return Check(check, list, f"len($) <= {length}" if check_one.record else "False", check_one.record)
 
 
 def octets(most: int, view: bool = False) -> Check:
@@ -130,8 +118,32 @@ def octets(most: int, view: bool = False) -> Check:
             raise TooLarge(f"{len(value)} bytes, the limit is {most}", field)
         return value if view else bytes(value)
 
-    return check
+    return Check(check, bytes, f"len($) <= {most}")
 
 
+def _boolean(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise WireError("must be true or false", field)
+    return value
+
+
+def _id_or_empty(value: Any, field: str) -> str:
+    return "" if value == "" else check_id(value, field)
+
+
+boolean = Check(_boolean, bool)
+identifier = Check(check_id, str, "is_id($)")
+id_or_empty = Check(_id_or_empty, str, "not $ or is_id($)")
+ids = sequence(identifier, limits.HOPS)
+fraction = number(0.0, 1.0)
+duration = integer(0, limits.DURATION)
+float_duration = number(0.0, limits.DURATION)
+count = integer(0, 2**53)
+name = some_text(limits.NAME_LENGTH)
+key = some_text(limits.KEY_LENGTH)
+short = text(limits.NAME_LENGTH)
+prose = text(limits.TEXT_LENGTH, cut=True)
+tag = text(limits.ID_LENGTH)
+weight = choice("light", "middle", "heavy", "auto")
 body = octets(limits.BODY_SIZE, view=True)
 kept = octets(limits.RECORD_SIZE)

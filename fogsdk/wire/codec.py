@@ -12,36 +12,13 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
-import cbor2
-
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire import large, limits, messages, values
+from fogsdk.wire import large, limits, messages, scalars, values
 from fogsdk.wire.cbor import MANY, read_message
-from fogsdk.wire.checks import (
-    Check,
-    body,
-    boolean,
-    choice,
-    count,
-    duration,
-    float_duration,
-    fraction,
-    id_or_empty,
-    ids,
-    integer,
-    kept,
-    key,
-    name,
-    octets,
-    prose,
-    sequence,
-    short,
-    tag,
-    text,
-    weight,
-)
+from fogsdk.wire.compiled import READERS, WRITERS
 from fogsdk.wire.jsonvalues import to_json
 from fogsdk.wire.messages import Body, Malformed, Message
+from fogsdk.wire.schema import DEFAULTS, NAMES, TYPES, build
 from fogsdk.wire.topics import check_id
 
 _OUTER_DEPTH = limits.DEPTH + 4  # a batch, a message, its args
@@ -75,10 +52,8 @@ def encode(batch: Sequence[Message], as_json: bool = False, most: int = limits.M
     Raises WireError for a value that JSON cannot carry and for text that is not Unicode, and TooLarge for a
     payload of more than ``most`` bytes.
     """
-    items = [fields(message, as_json) for message in batch]
-    item = items[0] if len(items) == 1 else items
     try:
-        payload = _dump_json(item) if as_json else _dump_cbor(items)
+        payload = _dump_json(batch) if as_json else _dump_cbor(batch)
     except (UnicodeEncodeError, TypeError) as error:  # JSON has no byte strings: states and replicas are for CBOR alone
         raise WireError(f"cannot be sent: {error}") from error
     if len(payload) > most:
@@ -86,23 +61,16 @@ def encode(batch: Sequence[Message], as_json: bool = False, most: int = limits.M
     return payload
 
 
-def _dump_cbor(items: list[dict[str, Any]]) -> bytes:
-    item = items[0] if len(items) == 1 else items
-    if all(len(each.get("body", b"")) + len(each.get("data", b"")) < large.LARGE for each in items):
-        return cbor2.dumps(item)
-    pieces: list[Body] = [] if len(items) == 1 else [large.head(large.ARRAY, len(items))]
-    for each in items:
-        pieces.append(large.head(large.MAP, len(each)))
-        for field, value in each.items():
-            pieces.append(cbor2.dumps(field))
-            if isinstance(value, (bytes, memoryview)):
-                pieces += (large.head(large.BYTES, len(value)), value)
-            else:
-                pieces.append(cbor2.dumps(value))
+def _dump_cbor(batch: Sequence[Message]) -> bytes:
+    pieces: list[Body] = [] if len(batch) == 1 else [scalars.head(scalars.ARRAY, len(batch))]
+    for message in batch:
+        WRITERS[type(message)](message, pieces)
     return b"".join(pieces)
 
 
-def _dump_json(item: Any) -> bytes:
+def _dump_json(batch: Sequence[Message]) -> bytes:
+    items = [fields(message, True) for message in batch]
+    item = items[0] if len(items) == 1 else items
     return json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -129,114 +97,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-# ---------------------------------------------------------------- the fields of each message
-
-
-def _record(kind: type) -> Check:
-    def check(value: Any, field: str) -> Any:
-        if not isinstance(value, dict):
-            raise WireError("must be a map", field)
-        return _build(kind, value, f"{field}.")
-
-    return check
-
-
-_HOP: dict[str, Check] = {
-    "node": check_id, "action": choice("ran", "sent", "split", "merged", "lost", "hedged"), "why": prose,
-    "part": count, "queued": float_duration, "ran": float_duration, "took": float_duration,
-}  # fmt: skip
-_INFO: dict[str, Check] = {
-    "name": name, "version": short, "weight": weight, "timeout": duration, "memory": count,
-    "split": boolean, "fallback": choice("fog"), "signature": prose, "summary": prose,
-}  # fmt: skip
-_hops = sequence(_record(messages.Hop), limits.HOPS)
-
-_FIELDS: dict[type, dict[str, Check]] = {
-    messages.Hop: _HOP,
-    messages.TaskInfo: _INFO,
-    messages.Task: {
-        "id": check_id, "name": name, "body": body, "deadline": duration, "priority": integer(-100, 100),
-        "weight": weight, "part": count, "via": ids, "keep": duration, "copies": integer(1, 2),
-        "session": name, "step": integer(1, 2**53), "after": text(limits.ID_LENGTH), "state": kept,
-    },
-    messages.Cancel: {"id": check_id},
-    messages.Ask: {"id": check_id},
-    messages.Accepted: {"id": check_id, "node": check_id, "wait": duration},
-    messages.Progress: {"id": check_id, "fraction": fraction},
-    messages.Result: {"id": check_id, "body": body, "hops": _hops, "wait": duration, "tag": text(limits.ID_LENGTH)},
-    messages.Failed: {
-        "id": check_id, "error": short, "message": prose,
-        "traceback": text(limits.TRACEBACK_LENGTH, cut=True), "hops": _hops,
-    },
-    messages.Refused: {
-        "id": id_or_empty, "node": check_id, "reason": check_id, "message": prose, "retry_after": duration,
-        "instead": id_or_empty,
-    },
-    messages.Expired: {"id": check_id, "message": prose, "hops": _hops},
-    messages.Cancelled: {"id": check_id},
-    messages.Birth: {
-        "incarnation": count, "role": check_id, "capacity": count,
-        "tasks": sequence(_record(messages.TaskInfo), limits.TASKS),
-        "addresses": sequence(text(256), limits.ADDRESSES), "keeps": boolean,
-    },
-    messages.Gone: {"incarnation": count},
-    messages.Beat: {
-        "incarnation": count, "seq": count, "ttl": duration, "running": count, "queued": count,
-        "wait": duration, "cpu": fraction, "memory": fraction, "uplink": boolean, "draining": boolean,
-        "quarantined": sequence(short, limits.HOPS),
-    },
-    messages.Replica: {
-        "key": key, "progress": count, "epoch": count, "home": check_id, "guardian": id_or_empty, "data": kept,
-        "left": duration, "safe": boolean,
-    },
-    messages.Seek: {"key": key, "progress": count, "epoch": count},
-    messages.Kept: {
-        "key": key, "node": check_id, "home": id_or_empty, "guardian": id_or_empty, "progress": count,
-        "epoch": count, "safe": boolean, "refuses": boolean,
-    },
-    messages.Transfer: {
-        "id": check_id, "size": integer(1, limits.BODY_SIZE), "head": kept, "tag": tag, "node": id_or_empty,
-    },
-    messages.Chunk: {
-        "id": check_id, "at": integer(0, limits.BODY_SIZE), "data": octets(limits.CHUNK_SIZE, view=True), "tag": tag,
-        "node": id_or_empty,
-    },
-    messages.Got: {
-        "id": check_id, "upto": integer(0, limits.BODY_SIZE), "again": boolean, "tag": tag, "node": id_or_empty,
-    },
-}  # fmt: skip
-
-TYPES: dict[str, type] = {
-    "task": messages.Task,
-    "cancel": messages.Cancel,
-    "ask": messages.Ask,
-    "accepted": messages.Accepted,
-    "progress": messages.Progress,
-    "result": messages.Result,
-    "failed": messages.Failed,
-    "refused": messages.Refused,
-    "deadline-exceeded": messages.Expired,
-    "cancelled": messages.Cancelled,
-    "birth": messages.Birth,
-    "gone": messages.Gone,
-    "beat": messages.Beat,
-    "replica": messages.Replica,
-    "seek": messages.Seek,
-    "kept": messages.Kept,
-    "transfer": messages.Transfer,
-    "chunk": messages.Chunk,
-    "got": messages.Got,
-}
-_NAMES = {kind: name for name, kind in TYPES.items()}
-_DEFAULTS: dict[type, dict[str, Any]] = {
-    kind: {f.name: f.default for f in kind.__dataclass_fields__.values()}  # type: ignore[attr-defined]
-    for kind in _FIELDS
-}
 _values_of: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     # With one name more it is a tuple for a message of one field, too.
     kind: attrgetter(*defaults, "__class__")
-    for kind, defaults in _DEFAULTS.items()
+    for kind, defaults in DEFAULTS.items()
 }
+_OPENED = (messages.Task, messages.Result)
+"""Messages whose body may come in a form that people can read."""
 
 
 # ---------------------------------------------------------------- reading
@@ -251,9 +118,9 @@ def read(item: Any) -> Message | Malformed:
         kind = TYPES.get(name) if isinstance(name, str) else None
         if kind is None:
             raise WireError(f"must be one of {', '.join(TYPES)}", "type")
-        if "body" not in item:
+        if "body" not in item and kind in _OPENED:
             item = _with_body(kind, item)
-        return _build(kind, item, "")  # type: ignore[no-any-return]
+        return _build(kind, item)  # type: ignore[no-any-return]
     except WireError as error:
         claimed = item.get("id") if isinstance(item, dict) else None
         return malformed(error, _legible(claimed))
@@ -293,22 +160,11 @@ def _encoded(value: Any, field: str) -> bytes:
         raise WireError(str(error), field) from error
 
 
-def _build(kind: type, item: dict[Any, Any], prefix: str) -> Any:
-    checked, checks = {}, _FIELDS[kind]
-    for field, value in item.items():
-        check = checks.get(field)
-        if check is not None and value is not None:
-            checked[field] = check(value, prefix + field)
+def _build(kind: type, item: dict[Any, Any]) -> Any:
     try:
-        return kind(**checked)
-    except TypeError:
-        required = [field for field, default in _DEFAULTS[kind].items() if _is_required(default)]
-        missing = next(field for field in required if field not in checked)
-        raise WireError("is missing", prefix + missing) from None
-
-
-def _is_required(default: Any) -> bool:
-    return type(default).__name__ == "_MISSING_TYPE"
+        return READERS[kind](item)
+    except WireError:
+        return build(kind, item)  # which says what is wrong, and where
 
 
 # ---------------------------------------------------------------- writing
@@ -317,8 +173,8 @@ def _is_required(default: Any) -> bool:
 def fields(message: Any, as_json: bool) -> dict[str, Any]:
     """The map that is written for a message. Raises WireError for a value that JSON cannot carry."""
     kind = type(message)
-    item: dict[str, Any] = {"type": _NAMES[kind]} if kind in _NAMES else {}
-    for (field, default), value in zip(_DEFAULTS[kind].items(), _values_of[kind](message), strict=False):
+    item: dict[str, Any] = {"type": NAMES[kind]} if kind in NAMES else {}
+    for (field, default), value in zip(DEFAULTS[kind].items(), _values_of[kind](message), strict=False):
         if value is default or (value == default and type(value) is type(default)):
             continue
         if isinstance(value, tuple):

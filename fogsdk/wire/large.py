@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from fogsdk.wire.messages import Body
+from fogsdk.wire.scalars import ARRAY, BYTES, MAP, TAG, TEXT, head
 
 LARGE = 64 * 1024
 """Bytes from which on a value is handled here."""
@@ -23,9 +24,6 @@ MOST_HEADS = 2048
 """Data items of an encoding that are looked at."""
 PLACEHOLDER = 1_870_144_871
 """The tag of a placeholder, from those that nobody has registered. An encoding that holds it is left to the library."""
-
-BYTES, ARRAY, MAP, TAG = 2, 4, 5, 6
-"""Major types of data items (RFC 8949 section 3.1)."""
 
 _SMALL = frozenset((int, float, str, bool, type(None)))
 
@@ -83,16 +81,6 @@ def _write_array(
     out += (head(TAG, tag), head(BYTES, flat.nbytes), flat.data)
 
 
-def head(major: int, argument: int) -> bytes:
-    """The first bytes of a data item (RFC 8949 section 3)."""
-    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if argument < 24:
-            return bytes((major << 5 | argument,))
-        if argument < 1 << 8 * size:
-            return bytes((major << 5 | info,)) + argument.to_bytes(size, "big")
-    raise OverflowError(argument)
-
-
 def cut(data: Body, tags: Collection[int] = ()) -> tuple[bytes, list[tuple[memoryview, bool]]] | None:
     """The encoding with placeholders for what is large, and views of that, in order, each with whether it is in an
     array of one of ``tags``. None where nothing large was found, or nothing that can be relied on."""
@@ -138,7 +126,7 @@ def _find(view: memoryview, tags: Collection[int]) -> list[tuple[int, int, int, 
         if major == BYTES and argument >= LARGE and (tag < 0 or tag in tags):
             spans.append((begin, at, at + argument, tag >= 0))
         tag = -1
-        if major in (BYTES, 3):
+        if major in (BYTES, TEXT):
             at += argument
         elif major in (ARRAY, MAP):
             left += argument * (major - 3)

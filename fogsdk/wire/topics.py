@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fogsdk.errors import WireError
 from fogsdk.wire.limits import ID_LENGTH
 
-_ID = re.compile(rf"[a-z0-9-]{{1,{ID_LENGTH}}}")
+is_id = re.compile(rf"[a-z0-9-]{{1,{ID_LENGTH}}}").fullmatch
 _ROOT = ("fog", "v1")
 
 
@@ -27,7 +27,7 @@ class Topic:
 
 def check_id(value: object, field: str) -> str:
     """Return ``value`` if it is an id (``[a-z0-9-]{1,64}``), else raise WireError naming ``field``."""
-    if isinstance(value, str) and _ID.fullmatch(value):
+    if isinstance(value, str) and is_id(value):
         return value
     got = repr(value[:80]) if isinstance(value, str) else f"a {type(value).__name__}"
     raise WireError(f"must be 1 to {ID_LENGTH} of a-z, 0-9 and '-', not {got}", field)

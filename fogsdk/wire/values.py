@@ -12,12 +12,12 @@ from typing import Any
 import cbor2
 
 from fogsdk.errors import WireError
-from fogsdk.wire import large
+from fogsdk.wire import large, scalars
 from fogsdk.wire.cbor import read_data
 from fogsdk.wire.limits import DEPTH
 from fogsdk.wire.messages import Body
 
-_PAIR, _NO_ENTRIES = large.head(large.ARRAY, 2), large.head(large.MAP, 0)
+_PAIR, _NO_ENTRIES = scalars.head(scalars.ARRAY, 2), scalars.head(scalars.MAP, 0)
 _MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
 
 # RFC 8746 section 2.1: the tag is 0b010_f_s_e_ll: float, signed, little-endian, length.

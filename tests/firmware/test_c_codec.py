@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogsdk.wire import codec, messages, values
+from fogsdk.wire import codec, messages, schema, values
 from fogsdk.wire.messages import Failed, Message, Progress, Refused, Result
 from tests.docs.readme import ROOT
 from tests.firmware import clibrary
@@ -59,7 +59,7 @@ def test_messages_that_are_none_of_a_device_s_business_are_passed_over(message: 
 
 
 def messages_of_replies() -> tuple[type, ...]:
-    return tuple(codec.TYPES[name] for name in clibrary.TYPES if name)
+    return tuple(schema.TYPES[name] for name in clibrary.TYPES if name)
 
 
 @given(items)

@@ -8,7 +8,7 @@ from typing import Any
 import cbor2
 from hypothesis import strategies as st
 
-from fogsdk.wire import codec, values
+from fogsdk.wire import codec, schema, values
 from fogsdk.wire.limits import DURATION
 from fogsdk.wire.messages import (
     Accepted,
@@ -238,4 +238,4 @@ def misfits(draw: st.DrawFn, wrong: st.SearchStrategy[Any] = json_values) -> dic
     return item
 
 
-FIELDS = sorted({field for fields in codec._FIELDS.values() for field in fields} | {"args", "kwargs", "value", "type"})
+FIELDS = sorted({field for fields in schema.FIELDS.values() for field in fields} | {"args", "kwargs", "value", "type"})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire import codec, limits, values
+from fogsdk.wire import codec, limits, schema, values
 from fogsdk.wire.messages import Ask, Cancel, Failed, Malformed, Message, Progress, Result, Task
 from tests.wire import strategies
 
@@ -74,7 +74,7 @@ def test_a_batch_comes_back_in_order(batch: list[Message], as_json: bool) -> Non
 
 
 def test_every_type_of_message_is_generated_here() -> None:
-    assert codec.TYPES.keys() == strategies.MESSAGES.keys() == LEAST.keys()
+    assert schema.TYPES.keys() == strategies.MESSAGES.keys() == LEAST.keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,8 +86,8 @@ def test_what_is_left_out_has_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_null_stands_for_left_out(name: str) -> None:
-    kind = codec.TYPES[name]
-    left_out = dict.fromkeys(field for field in codec._FIELDS[kind] if field not in LEAST[name])
+    kind = schema.TYPES[name]
+    left_out = dict.fromkeys(field for field in schema.FIELDS[kind] if field not in LEAST[name])
     assert read_one(item(name, **left_out)) == read_one(item(name))
 
 
@@ -232,7 +232,7 @@ def test_prose_that_is_too_long_is_cut_not_refused(field: str) -> None:
 
 @pytest.mark.parametrize("name", ["task", "result"])
 def test_a_body_over_the_limit_is_too_large(name: str) -> None:
-    check = codec._FIELDS[codec.TYPES[name]]["body"]
+    check = schema.FIELDS[schema.TYPES[name]]["body"]
     check(bytes(limits.BODY_SIZE), "body")
     with pytest.raises(TooLarge, match=f"body: {limits.BODY_SIZE + 1} bytes, the limit is {limits.BODY_SIZE}"):
         check(bytes(limits.BODY_SIZE + 1), "body")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cbor2
@@ -11,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fogsdk.errors import WireError
-from fogsdk.wire import cbor, codec, limits
-from fogsdk.wire.messages import Malformed, Task
+from fogsdk.wire import cbor, codec, compiled, limits, schema
+from fogsdk.wire.messages import Malformed, Message, Task
 from tests.wire import strategies
 
 TASK: dict[str, Any] = {"type": "task", "id": "a", "name": "x"}
@@ -135,3 +137,33 @@ def test_text_that_is_not_unicode_is_refused_and_the_field_named(field: str, mes
 def test_json_in_another_encoding_than_utf_8_is_refused() -> None:
     with pytest.raises(WireError, match="not JSON"):
         codec.decode('{"type":"ask","id":"a"}'.encode("utf-16-le"))
+
+
+# ---------------------------------------------------------------- what is compiled does as the fields say
+
+
+@given(strategies.misfits() | strategies.misfits(strategies.odd_cbor))
+def test_a_compiled_reader_reads_what_one_check_after_the_other_does_and_nothing_else(item: dict[str, Any]) -> None:
+    for kind in schema.TYPES.values():
+        assert _tried(compiled.READERS[kind], item) == _tried(partial(schema.build, kind), item)
+
+
+def _tried(read: Callable[[dict[str, Any]], Any], item: dict[str, Any]) -> Any:
+    try:
+        message = read(item)
+    except WireError:
+        return None
+    return [(type(value), value) for value in (getattr(message, field) for field in schema.DEFAULTS[type(message)])]
+
+
+@given(st.lists(strategies.messages, max_size=4))
+def test_what_is_written_is_what_the_library_makes_of_the_fields(batch: list[Message]) -> None:
+    items = [codec.fields(message, False) for message in batch]
+    assert codec.encode(batch) == cbor2.dumps(items[0] if len(items) == 1 else items)
+
+
+def test_of_two_fields_that_are_wrong_the_first_in_the_map_is_named() -> None:
+    for field, other in (("name", "priority"), ("priority", "name")):
+        [refused] = codec.decode(cbor2.dumps({"type": "task", "id": "a", field: -101, other: None} | {other: -101}))
+        assert isinstance(refused, Malformed)
+        assert refused.message.startswith(f"{field}: ")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire import codec, limits, values
+from fogsdk.wire import codec, limits, schema, values
 from fogsdk.wire.jsonvalues import to_json
 from fogsdk.wire.messages import Ask, Cancelled, Malformed, Message, Refused, Result, Task
 from tests.wire import strategies
@@ -110,7 +110,7 @@ def test_a_result_in_json_is_always_json_or_a_wire_error(bodies: list[bytes]) ->
     json.loads(payload, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-CLAIM: dict[str, st.SearchStrategy[Any]] = {"type": st.sampled_from(sorted(codec.TYPES)), "id": st.just("a")}
+CLAIM: dict[str, st.SearchStrategy[Any]] = {"type": st.sampled_from(sorted(schema.TYPES)), "id": st.just("a")}
 SOME_FIELDS = st.sampled_from([*strategies.FIELDS, "x"])
 JSON_GARBAGE = st.recursive(
     strategies.json_values,

@@ -38,6 +38,7 @@ from fogsdk.core import (
 from fogsdk.errors import TaskRefused
 from fogsdk.wire import codec, limits, messages, topics
 from fogsdk.wire.messages import Malformed, Message
+from fogsdk.wire.schema import FIELDS, NAMES, TYPES
 from tests.wire import document, strategies
 from tests.wire.document import blocks, section, tables, unquoted
 from tests.wire.test_codec import INNER, LEAST, LIMITS, item
@@ -85,7 +86,7 @@ def _is(rule: str, payload: bytes) -> bool:
 
 
 def test_the_grammar_has_every_message() -> None:
-    assert {rule.removeprefix("readable-") for rule in RULES} == codec.TYPES.keys()
+    assert {rule.removeprefix("readable-") for rule in RULES} == TYPES.keys()
 
 
 @validated
@@ -169,7 +170,7 @@ def test_an_example_in_cbor_is_what_it_says(octets: str, notation: str) -> None:
     batch = codec.decode(payload)
     assert codec.encode(batch) == payload  # type: ignore[arg-type]
     assert [each["type"] for each in (said if isinstance(said, list) else [said])] == [
-        codec._NAMES[type(message)] for message in batch
+        NAMES[type(message)] for message in batch
     ]
     if pycddl is not None:
         assert all(rules_for(codec.encode([message])) for message in batch)  # type: ignore[list-item]
@@ -260,7 +261,7 @@ def test_the_largest_count_is_the_codes() -> None:
 
 
 RECORDS: list[tuple[str, int, type, set[str]]] = [
-    *[(f"`{name}`", 0, kind, set(LEAST[name])) for name, kind in codec.TYPES.items()],
+    *[(f"`{name}`", 0, kind, set(LEAST[name])) for name, kind in TYPES.items()],
     ("`birth`", 1, messages.TaskInfo, {"name"}),
     ("Traces", 0, messages.Hop, {"node", "action"}),
 ]
@@ -270,7 +271,7 @@ RECORDS: list[tuple[str, int, type, set[str]]] = [
 def test_every_field_is_described(title: str, which: int, kind: type, required: set[str]) -> None:
     rows = tables(section(title))[which]
     readable = {messages.Task: {"args", "kwargs"}, messages.Result: {"value"}}.get(kind, set())
-    assert {unquoted(row[0]) for row in rows} == set(codec._FIELDS[kind]) | readable
+    assert {unquoted(row[0]) for row in rows} == set(FIELDS[kind]) | readable
     needed = {unquoted(field) for field, _, default, _ in rows if default == "-"}
     assert needed - readable == required - ({"body"} if kind is messages.Task else set())
 
