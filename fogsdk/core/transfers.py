@@ -32,6 +32,7 @@ from fogsdk.wire.messages import (
     Got,
     Kept,
     Malformed,
+    Message,
     Progress,
     Refused,
     Result,
@@ -61,6 +62,8 @@ class Core(Protocol):
         """When to call ``handle(Tick())`` at the latest."""
 
 
+_ALWAYS = (Carried, LinkUp)
+"""Events that matter here even while nothing is on its way."""
 _Key = tuple[bool, str, str, str]  # whether it answers a task, from whom, the task's id, the tag
 
 
@@ -114,10 +117,14 @@ class Transfers:
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order."""
+        if self._outgoing or self._incoming or type(event) in _ALWAYS:
+            return self._attended(event, now)
+        return self._filtered(self._inner(event, now), now)
+
+    def _attended(self, event: Event, now: int) -> list[Command]:
         if isinstance(event, Carried):
             return self._carried(event, now)
-        if self._outgoing or self._incoming:
-            self._note(event)
+        self._note(event)
         if isinstance(event, LinkUp):
             self._links[event.link] = None
             for each in self._outgoing.values():
@@ -132,20 +139,19 @@ class Transfers:
 
     def _filtered(self, commands: list[Command], now: int) -> list[Command]:
         for each in commands:
-            if isinstance(each, Send) and self._concerns(each):
+            if isinstance(each, Send) and self._concerns(each.message):
                 return [self._send(each, now) for each in commands]
         return commands
 
     # ------------------------------------------------------------ what the core sends
 
-    def _concerns(self, send: Send) -> bool:
-        message = send.message
-        if isinstance(message, (Task, Result)) and len(message.body) > self._inline:
-            return True
+    def _concerns(self, message: Message) -> bool:
+        if isinstance(message, (Task, Result)):
+            return len(message.body) > self._inline
         return bool(self._outgoing) and isinstance(message, (Ask, Cancel, Refused))
 
     def _send(self, command: Command, now: int) -> Command:
-        if not isinstance(command, Send) or not self._concerns(command):
+        if not isinstance(command, Send) or not self._concerns(command.message):
             return command
         message = command.message
         assert isinstance(message, (Task, Result, Ask, Cancel, Refused))
