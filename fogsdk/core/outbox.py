@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fogsdk.core.commands import Send
 from fogsdk.errors import WireError
 from fogsdk.wire import codec
+from fogsdk.wire.frozen import dataclass
 from fogsdk.wire.limits import BATCH_LENGTH, MESSAGE_SIZE
-from fogsdk.wire.messages import Chunk, Failed, Message, Result
+from fogsdk.wire.messages import Chunk, Failed, Message, Result, Task
 
 _BATCH_BYTES = MESSAGE_SIZE // 2
 _OVERHEAD = 512  # what a message adds to its body, traces aside
@@ -57,15 +56,18 @@ class Outbox:
 def _batches(messages: list[Message]) -> list[list[Message]]:
     if len(messages) == 1:
         return [messages]
-    batches: list[list[Message]] = [[]]
-    size = 0
+    batch: list[Message] = []
+    batches, size = [batch], 0
     for message in messages:
-        # A chunk leaves alone: others are not to wait for it.
-        cost = _BATCH_BYTES if isinstance(message, Chunk) else len(getattr(message, "body", b"")) + _OVERHEAD
-        if batches[-1] and (size + cost > _BATCH_BYTES or len(batches[-1]) >= BATCH_LENGTH):
-            batches.append([])
-            size = 0
-        batches[-1].append(message)
+        cost = _OVERHEAD
+        if isinstance(message, (Task, Result)):
+            cost += len(message.body)
+        elif isinstance(message, Chunk):  # it leaves alone: others are not to wait for it
+            cost = _BATCH_BYTES
+        if batch and (size + cost > _BATCH_BYTES or len(batch) >= BATCH_LENGTH):
+            batch, size = [], 0
+            batches.append(batch)
+        batch.append(message)
         size += cost
     return batches
 
