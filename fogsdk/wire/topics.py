@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fogsdk.errors import WireError
 from fogsdk.wire.limits import ID_LENGTH
@@ -63,6 +64,7 @@ def reply(site: str, sender: str) -> str:
     return f"fog/v1/{site}/reply/{sender}"
 
 
+@lru_cache(4096)  # there are not many on a site, and one is at most 300 characters long
 def parse(topic: str) -> Topic:
     """Tell what a topic says; raises WireError for a topic that is not of this protocol."""
     match topic.split("/"):
