@@ -32,6 +32,7 @@ _TAGS_KEPT = {
 }
 # cbor2 5 knows none of these options. It is for devices that have no cbor2 6, and they hear from nodes alone.
 _GUARDED = hasattr(cbor2, "shareable_decoder")
+_ONE_MORE = 0 if _GUARDED else 1  # cbor2 5 counts what the innermost array holds as well
 _DATA: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES} if _GUARDED else {}
 # Keys that are numbers can be chosen so that a map of them takes hours to build.
 _MESSAGE: dict[str, Any] = (
@@ -46,21 +47,20 @@ def read_message(payload: bytes, depth: int) -> Any:
     Raises TooLarge for more than ``limits.VALUES`` data items, and WireError for bytes that are not CBOR, are nested
     deeper than ``depth``, refer to a part of themselves, or have map keys other than strings.
     """
-    _check_count(payload)
+    if len(payload) > limits.VALUES:
+        _check_count(payload)
     found = large.cut(payload) if len(payload) >= large.LARGE else None
     if found is None:
-        return _read(payload, depth, _MESSAGE)
+        return _read(payload, depth)
     compact, shelf = found
-    item = _read(compact, depth, _MESSAGE)
+    item = _read(compact, depth)
     messages = item if isinstance(item, list) else [item]
     placed = sum(_place(each, shelf) for each in messages if isinstance(each, dict))
-    return item if placed == len(shelf) else _read(payload, depth, _MESSAGE)  # there are some further in
+    return item if placed == len(shelf) else _read(payload, depth)  # there are some further in
 
 
 def _check_count(payload: bytes) -> None:
     """Go from head to head, over strings and into all else, until there are too many (RFC 8949, section 3)."""
-    if len(payload) <= limits.VALUES:
-        return
     at, end = 0, len(payload)
     for _ in range(limits.VALUES):
         if at >= end:
@@ -95,13 +95,15 @@ def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any
     Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, or refer to a part of
     themselves.
     """
-    return _read(data, depth, {"tag_hook": tag_hook, **_DATA})
-
-
-def _read(data: bytes | memoryview, depth: int, options: dict[str, Any]) -> Any:
-    most = depth if _GUARDED else depth + 1  # cbor2 5 counts what the innermost array holds as well
     try:
-        return cbor2.loads(data, max_depth=most, **options)
+        return cbor2.loads(data, max_depth=depth + _ONE_MORE, tag_hook=tag_hook, **_DATA)
+    except Exception as error:
+        raise _explained(error) from error
+
+
+def _read(data: bytes | memoryview, depth: int) -> Any:
+    try:
+        return cbor2.loads(data, max_depth=depth + _ONE_MORE, **_MESSAGE)
     except Exception as error:  # cbor2 lets OverflowError, TypeError and others of its helpers through
         raise _explained(error) from error
 

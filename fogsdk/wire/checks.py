@@ -43,7 +43,7 @@ def number(low: float, high: float) -> Check:
             raise WireError(f"must be a number from {low} to {high}", field)
         return float(value)
 
-    return Check(check, float, f"{low} <= $ <= {high}")
+    return Check(check, float, f"{float(low)} <= $ <= {float(high)}")  # to compare it with integers takes longer
 
 
 def integer(low: int, high: int) -> Check:

@@ -40,18 +40,18 @@ def _reader(kind: type, names: dict[str, Any]) -> list[str]:
     names |= {"kind": kind, "is_id": is_id, "WireError": WireError}
     lines = ["def compiled(item):", " if type(item) is not dict: raise WireError('must be a map')", " get = item.get"]
     for field, default in DEFAULTS[kind].items():
-        value, check = f"{field}_", FIELDS[kind][field]
-        names[f"check_{field}"] = check
+        value, check, case = f"{field}_", FIELDS[kind][field], "if"
+        lines.append(f" {value} = get({field!r})")
+        if default is not MISSING:
+            lines.append(f" if {value} is None: {value} = {default!r}")
+            case = "elif"
         right = f"type({value}) is {check.kind.__name__}" + (check.when and f" and ({check.when})".replace("$", value))
-        becomes = value
         if check.record:
             names[f"read_{field}"] = READERS[check.record]
-            becomes = f"tuple([read_{field}(each) for each in {value}])"
-        lines.append(f" {value} = get({field!r})")
-        lines.append(
-            f" if {value} is None: {value} = " + (f"check_{field}(None, '')" if default is MISSING else repr(default))
-        )
-        lines.append(f" elif {right}: {value} = {becomes}")
+            lines.append(f" {case} {right}: {value} = tuple([read_{field}(each) for each in {value}])")
+        else:
+            lines.append(f" {case} {right}: pass")
+        names[f"check_{field}"] = check
         lines.append(f" else: {value} = check_{field}({value}, '')")
     return [*lines, f" return kind({', '.join(f'{field}_' for field in DEFAULTS[kind])})"]
 

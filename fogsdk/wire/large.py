@@ -31,6 +31,8 @@ _SMALL = frozenset((int, float, str, bool, type(None)))
 def has_large(value: Any, depth: int = MOST_DEPTH) -> bool:
     """Whether there is something large in a value, where one looks for it."""
     kind = type(value)
+    if kind in _SMALL:
+        return False
     if kind is list or kind is tuple or kind is dict:
         if not depth or len(value) > MOST_ITEMS:
             return False

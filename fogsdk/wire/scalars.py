@@ -36,6 +36,10 @@ def _text(value: str) -> bytes:
     return head(TEXT, len(data)) + data
 
 
+def _bytes(value: bytes) -> bytes:
+    return head(BYTES, len(value)) + value
+
+
 def _integer(value: int) -> bytes:
     return head(0, value) if 0 <= value < 2**64 else cbor2.dumps(value)
 
@@ -46,6 +50,7 @@ def _float(value: float) -> bytes:
 
 _WRITERS: dict[type, Callable[[Any], bytes]] = {
     str: _text,
+    bytes: _bytes,
     int: _integer,
     float: _float,
     bool: lambda value: b"\xf5" if value else b"\xf4",
@@ -54,6 +59,6 @@ _WRITERS: dict[type, Callable[[Any], bytes]] = {
 
 
 def item(value: Any, others: Callable[[Any], bytes] = cbor2.dumps) -> bytes:
-    """Encode a value; ``others`` encodes what is more than text, a number, a boolean or None."""
+    """Encode a value; ``others`` encodes what is more than text, bytes, a number, a boolean or None."""
     write = _WRITERS.get(type(value))
     return others(value) if write is None else write(value)

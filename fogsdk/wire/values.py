@@ -41,8 +41,11 @@ def encode(value: Any) -> bytes:
 
 def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
     """Encode the arguments of a call: ``[args, kwargs]``. Raises as :func:`encode` does."""
-    named = encode_in_pieces(dict(kwargs)) if kwargs else [_NO_ENTRIES]
-    return b"".join((_PAIR, *encode_in_pieces(list(args)), *named))  # what is nested takes the library longer
+    pieces: list[Body] = [_PAIR, scalars.head(scalars.ARRAY, len(args))]
+    for each in args:  # what is nested takes the library longer
+        pieces += encode_in_pieces(each)
+    pieces += encode_in_pieces(dict(kwargs)) if kwargs else (_NO_ENTRIES,)
+    return b"".join(pieces)
 
 
 def encode_in_pieces(value: Any) -> list[Body]:
@@ -50,7 +53,7 @@ def encode_in_pieces(value: Any) -> list[Body]:
     and change with it."""
     try:
         if not large.has_large(value):
-            return [_dumps(value)]
+            return [scalars.item(value, _dumps)]
         pieces: list[Body] = []
         large.write(value, _dumps, _typed, pieces)
         return pieces

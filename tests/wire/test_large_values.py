@@ -124,7 +124,7 @@ def test_a_message_with_something_large_is_read_as_the_library_reads_it(field: s
     for item in ({"type": "task", field: value}, [{field: value, "body": BIG}, value], {"body": [value]}, value):
         payload = cbor2.dumps(item)
         try:
-            expected = cbor._read(payload, DEPTH, cbor._MESSAGE)
+            expected = cbor._read(payload, DEPTH)
         except WireError:
             with pytest.raises(WireError):
                 cbor.read_message(payload, DEPTH)
