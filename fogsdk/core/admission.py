@@ -13,6 +13,8 @@ from fogsdk.wire.messages import Refused, Task
 LOW_SHARE, ORDINARY_SHARE = 0.5, 0.75
 """How full the queue may be for tasks of priority below 0, and of 0; those above 0 may fill it."""
 _SHARES = {-1: LOW_SHARE, 0: ORDINARY_SHARE, 1: 1.0}
+_RANKS = {-1: (-1,), 0: (-1, 0), 1: (-1, 0, 1)}
+"""For what is so urgent, all the ranks that it is of at least."""
 MOST_QUEUED_BYTES = 512 * 1024 * 1024
 SHORTEST_RETRY, LONGEST_RETRY = 50.0, 5000.0
 """Milliseconds that ``retry_after`` lies between."""
@@ -25,33 +27,36 @@ class Admission:
         self.refused: Counter[str] = Counter()
         self._node = node
         self._limit = limit
+        self._open_to = {rank: ceil(limit * share) for rank, share in _SHARES.items()}
         self._room = room
         self._queue = queue
         self.count = 0
         self._bytes = 0
-        self._holding: Counter[tuple[str, int]] = Counter()  # of each sender, what is at least so urgent
+        self._holding: dict[tuple[str, int], int] = {}  # of each sender, what is at least so urgent
 
     def took(self, held: Held) -> None:
         """The node holds one task more."""
         self.count += 1
         self._bytes += len(held.task.body)
-        for rank in range(-1, _rank(held.task) + 1):
-            self._holding[held.key[0], rank] += 1
+        for rank in _RANKS[_rank(held.task)]:
+            key = (held.key[0], rank)
+            self._holding[key] = self._holding.get(key, 0) + 1
 
     def let_go(self, held: Held) -> None:
         """The node holds one task less."""
         self.count -= 1
         self._bytes -= len(held.task.body)
-        for rank in range(-1, _rank(held.task) + 1):
+        for rank in _RANKS[_rank(held.task)]:
             key = (held.key[0], rank)
-            self._holding[key] -= 1
-            if not self._holding[key]:
+            if self._holding[key] > 1:
+                self._holding[key] -= 1
+            else:
                 del self._holding[key]
 
     def refusal(self, sender: str, task: Task, now: int, incoming: int = 0) -> Refused | None:
         """Why the node does not take a task now, None if there is room for it beside so many ``incoming`` bytes."""
         rank = _rank(task)
-        open_to_it = ceil(self._limit * _SHARES[rank])
+        open_to_it = self._open_to[rank]
         room = self._limit - self.count
         if self.count >= open_to_it:
             above = f", and takes only tasks of priority above {rank}" if rank < 1 else ""

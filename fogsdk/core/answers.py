@@ -84,9 +84,7 @@ class Answers:
         """Give a task its one outcome; whatever still works on it is stopped."""
         if held.state is State.DONE:
             return []
-        out: list[Command] = []
-        for part in held.parts:
-            out += self.finish(part, Cancelled(part.task.id), now)
+        out = [each for part in held.parts for each in self.finish(part, Cancelled(part.task.id), now)]
         out += self._work.release(held)
         held.to(State.DONE)
         if held.parent is not None:
@@ -103,7 +101,8 @@ class Answers:
         return [self.reply(to, answer)]
 
     def _let_go(self, held: Held) -> None:
-        self._timers.drop(held.key)
+        if held.expires is not None:
+            self._timers.drop(held.key)
         del self.held[held.key]
         self._work.admission.let_go(held)
 
@@ -123,6 +122,8 @@ class Answers:
         out: list[Command] = []
         for effect in effects:
             match effect:
+                case (held, answer):  # by far the most
+                    out += self.finish(held, answer, now)
                 case Orphaned():
                     out += self.effects(self._work.orphaned(effect, now), now)
                 case Straggling():
@@ -131,8 +132,6 @@ class Answers:
                     out += self._settled(effect, now)
                 case Advanced():
                     out += self.advanced(self._work.away.get(effect.id), effect.fraction, now)
-                case (held, answer):
-                    out += self.finish(held, answer, now)
                 case _:
                     out.append(effect)
         return out

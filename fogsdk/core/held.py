@@ -88,17 +88,17 @@ class Held:
     outcomes: dict[int, Result] = field(default_factory=dict)
     split_ran: float = 0.0
     report: Callable[[Answer, int], list[Any]] | None = None
+    quick: bool = field(init=False)
+    """Whether it is a light task that is as short as it should be."""
+
+    def __post_init__(self) -> None:
+        self.quick = self.weight == "light" and self.cost <= LIGHT_BELOW_MS
 
     def to(self, state: State) -> None:
         """Step to another state. Raises RuntimeError where the table has no such step."""
         if state not in _STEPS[self.state]:
             raise RuntimeError(f"task {self.key}: no step from {self.state.value} to {state.value}")
         self.state = state
-
-    @property
-    def quick(self) -> bool:
-        """Whether it is a light task that is as short as it should be."""
-        return self.weight == "light" and self.cost <= LIGHT_BELOW_MS
 
     @property
     def job_cost(self) -> float:

@@ -6,6 +6,9 @@ tasks between queue, workers, neighbours and parts, and ``presence`` keeps the n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, get_args
+
 from fogsdk.core import builtins
 from fogsdk.core.answers import Answers
 from fogsdk.core.builtins import Builtin
@@ -18,6 +21,7 @@ from fogsdk.core.events import (
     Drain,
     Event,
     JobDone,
+    JobEvent,
     JobFailed,
     JobLost,
     JobProgress,
@@ -85,6 +89,13 @@ class Node:
         self._disturbances = Disturbances(identity.node)
         if identity.chaos:
             self.builtins["fog.chaos"] = self._disturbances.ask
+        self._often: dict[type[Event], Callable[[Any, int], list[Command]]] = {
+            Asked: self._asked,
+            NodeHeard: self._node_heard,
+            Replied: self._replied,
+            **dict.fromkeys(get_args(JobEvent), self._job),
+        }
+        """What happens all the time, and who takes it in: to look through all kinds of events takes longer."""
 
     # ------------------------------------------------------------ the shell's side
 
@@ -113,22 +124,15 @@ class Node:
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order."""
-        out = self._dispatch(event, now)
+        often = self._often.get(type(event))
+        out = self._dispatch(event, now) if often is None else often(event, now)
         out += self.work.fill(now)
         if self._drained_by is not None and not self._left and (not self.held or now >= self._drained_by):
             out += self._leave(now)
         return out
 
-    def _dispatch(self, event: Event, now: int) -> list[Command]:  # noqa: C901 - one case for each event
+    def _dispatch(self, event: Event, now: int) -> list[Command]:
         match event:
-            case NodeHeard():  # by far the most, on a large site
-                return self._node_heard(event, now)
-            case Asked():
-                return self._asked(event, now)
-            case Replied():
-                return self._replied(event, now)
-            case JobDone() | JobSplit() | JobFailed() | JobRefused() | JobProgress() | JobLost():
-                return self._job(event, now)
             case Moving():
                 return self.answers.effects(self.ledger.moving(event, now), now)
             case Measured():
@@ -166,8 +170,7 @@ class Node:
             return []
         if held is not None:
             held.link, held.as_json = event.link, event.as_json
-        again = self.keeping.again(event, now) if held is None else None
-        if again is not None:
+        elif (again := self.keeping.again(event, now)) is not None:
             return again
         if isinstance(message, Cancel):
             return self._cancel(held, known, event, now)

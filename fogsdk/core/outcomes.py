@@ -35,7 +35,8 @@ class Outcomes:
 
     def keep(self, key: Key, answer: Answer, now: int) -> None:
         """Keep an answer; what is oldest makes room."""
-        self.forget(key)
+        if key in self._kept:
+            self.forget(key)
         size = len(answer.body) if isinstance(answer, Result) else len(getattr(answer, "traceback", ""))
         self._kept[key] = _Kept(answer, now, size)
         self._bytes += size
@@ -44,7 +45,7 @@ class Outcomes:
 
     def _overfull(self, now: int) -> bool:
         oldest = next(iter(self._kept.values()))
-        crowded = len(self._kept) > 1 and (len(self._kept) > MOST or self._bytes > MOST_BYTES)
+        crowded = (self._bytes > MOST_BYTES or len(self._kept) > MOST) and len(self._kept) > 1
         return crowded or now - oldest.at > KEEP_MS
 
     def forget(self, key: Key) -> None:

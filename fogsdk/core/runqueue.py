@@ -21,34 +21,39 @@ MOST_AHEAD = 16
 
 
 class _Line:
-    """Waiting tasks in order. One that leaves from the middle stays in the heap until it comes up."""
+    """Waiting tasks in order, with the run time of each. One that leaves from the middle stays in the heap until it
+    comes up."""
 
     def __init__(self) -> None:
-        self.waiting: dict[Held, None] = {}
+        self.waiting: dict[Held, float] = {}
         self.cost = 0.0
         self._heap: list[tuple[int, int, int, Held]] = []
 
     def push(self, order: tuple[int, int, int], held: Held) -> None:
         heapq.heappush(self._heap, (*order, held))
-        self.waiting[held] = None
-        self.cost += held.job_cost
+        self.waiting[held] = cost = held.job_cost
+        self.cost += cost
 
-    def drop(self, held: Held) -> bool:
-        if held not in self.waiting:
-            return False
-        del self.waiting[held]
-        self.cost = max(0.0, self.cost - held.job_cost) if self.waiting else 0.0
+    def drop(self, held: Held) -> float:
+        """Take out one that waits here; returns its run time."""
+        cost = self.waiting.pop(held)
+        if not self.waiting:
+            self.cost = 0.0
+            self._heap.clear()
+            return cost
+        self.cost = max(0.0, self.cost - cost)
         if len(self._heap) > 64 + 2 * len(self.waiting):
             self._heap = [entry for entry in self._heap if entry[3] in self.waiting]
             heapq.heapify(self._heap)
-        return True
+        return cost
 
     def first(self) -> tuple[int, int, int, Held] | None:
-        while self._heap:
-            held = self._heap[0][3]
-            if held in self.waiting and held.state is State.QUEUED:
-                return self._heap[0]
-            heapq.heappop(self._heap)
+        heap = self._heap
+        while heap:
+            first = heap[0]
+            if first[3] in self.waiting and first[3].state is State.QUEUED:
+                return first
+            heapq.heappop(heap)
         return None
 
 
@@ -58,14 +63,15 @@ class RunQueue:
     def __init__(self, slots: int, express: int = 0, ahead: float = 0.0) -> None:
         self.slots = slots
         self.running: dict[int, Held] = {}
+        self.tiny: dict[Held, float] = {}  # of them, those that share workers, and their cost
         self.bytes = 0
         self._express = express
+        self._workers = slots + express
         self._ahead = ahead
         self._quick = _Line()
         self._long = _Line()
         self._count = 0
         self._slow: dict[Held, bool] = {}  # what has a worker, and whether it came from the long line
-        self._tiny: dict[Held, float] = {}  # what shares the other workers, and its cost
         self._tiny_cost = 0.0
 
     def __len__(self) -> int:
@@ -81,58 +87,64 @@ class RunQueue:
 
     def drop(self, held: Held) -> None:
         """Take a task out of the queue or off its worker."""
-        if self._quick.drop(held) or self._long.drop(held):
-            self.bytes -= len(held.task.body)
-        if held.job is not None:
-            self.running.pop(held.job, None)
+        if held.job is None:
+            for line in (self._quick, self._long):
+                if held in line.waiting:
+                    self._take_out(line, held)
+            return
+        self.running.pop(held.job, None)
+        held.job = None
+        if held in self.tiny:
+            cost = self.tiny.pop(held)
+            self._tiny_cost = self._tiny_cost - cost if self.tiny else 0.0
+        else:
             self._slow.pop(held, None)
-            self._tiny_cost -= self._tiny.pop(held, 0.0)
-            if not self._tiny:
-                self._tiny_cost = 0.0
-            held.job = None
+
+    def _take_out(self, line: _Line, held: Held) -> float:
+        self.bytes -= len(held.task.body)
+        return line.drop(held)
 
     def next(self) -> Held | None:
         """Take out the task to run next, None when no worker is free for any that waits."""
         if not self._quick.waiting and not self._long.waiting:
             return None
+        if (entry := self._first()) is None:
+            return None
+        held = entry[3]
+        is_long = held in self._long.waiting
+        cost = self._take_out(self._long if is_long else self._quick, held)
+        if not is_long and 0.0 < self._ahead >= cost:
+            self.tiny[held] = cost
+            self._tiny_cost += cost
+        else:
+            self._slow[held] = is_long
+        return held
+
+    def _first(self) -> tuple[int, int, int, Held] | None:
+        """The task that runs next."""
+        all_busy = len(self.running) >= self._workers
+        idle = self._workers - len(self._slow)  # or busy with tiny tasks alone
+        if all_busy and len(self.tiny) >= idle * MOST_AHEAD:
+            return None
         quick, long = self._quick.first(), self._long.first()
         if long is not None and sum(self._slow.values()) >= self.slots:
             long = None
-        if quick is not None and long is not None:
-            quick, long = (quick, None) if quick < long else (None, long)
-        if len(self.running) >= self.slots + self._express:
-            long = None
-            quick = quick if quick is not None and self._has_room(quick[3]) else None
-        if (first := quick or long) is None:
-            return None
-        held = first[3]
-        self.drop(held)
-        if self.is_tiny(held):
-            self._tiny[held] = held.job_cost
-            self._tiny_cost += held.job_cost
-        else:
-            self._slow[held] = long is not None
-        return held
-
-    def is_tiny(self, held: Held) -> bool:
-        """Whether a task runs so shortly that it may be started ahead."""
-        return 0.0 < self._ahead >= held.job_cost and _is_quick(held)
-
-    def _has_room(self, held: Held) -> bool:
-        """Whether the workers that have nothing longer to do can be given a tiny task ahead."""
-        workers = self.slots + self._express - len(self._slow)
-        few = len(self._tiny) < workers * MOST_AHEAD and self._tiny_cost + held.job_cost <= workers * self._ahead
-        return few and self.is_tiny(held)
+        if quick is None or (long is not None and long < quick):
+            return None if all_busy else long
+        if not all_busy:
+            return quick
+        cost = self._quick.waiting[quick[3]]
+        return quick if 0.0 < self._ahead >= cost and self._tiny_cost + cost <= idle * self._ahead else None
 
     @property
     def busy(self) -> int:
         """Workers that have something to do."""
-        return min(len(self.running), self.slots + self._express)
+        return min(len(self.running), self._workers)
 
     def wait(self, now: int, quick: bool = False) -> float:
         """How long, in milliseconds, a task that came now would wait for a worker; ``quick`` if it is a quick one."""
         if quick and self._express and len(self.running) + len(self) >= self.slots:
-            held_up = len(self._slow) >= self.slots + self._express
+            held_up = len(self._slow) >= self._workers
             return (self._quick.cost + self._tiny_cost) / self._express + (LIGHT_BELOW_MS / 2 if held_up else 0.0)
         return self._wait(now, len(self), self._quick.cost + self._long.cost)
 
@@ -149,7 +161,7 @@ class RunQueue:
         if len(self.running) + count < self.slots:
             return 0.0
         left = [max(0.0, held.job_cost - (now - held.started)) for held in self._slow]
-        soonest = 0.0 if self._tiny else min(left, default=0.0)
+        soonest = 0.0 if self.tiny else min(left, default=0.0)
         return min(MOST_MS, max(soonest, (cost + sum(left) + self._tiny_cost) / max(1, self.slots)))
 
     def waiting(self) -> list[Held]:

@@ -91,7 +91,7 @@ class Work:
         match decision.where:
             case "here":
                 is_new = held.parent is None and held.state is State.QUEUED
-                late = self.admission.too_late(held, now) if is_new else None
+                late = self.admission.too_late(held, now) if is_new and held.expires is not None else None
                 return self._run_here(held, now) if late is None else [(held, late)]
             case "there":
                 return self._give_away(held, decision.node, now)
@@ -107,12 +107,13 @@ class Work:
         if self._me.role == "cloud" and name in self._me.tasks:
             return Decision("here", "this is the bridge to the cloud")
         self._turn += 1
-        clouds = Lazily(lambda: self._candidates(self._presence.clouds, held, now, barred))
+        neighbours, bridges = self._presence.neighbours, self._presence.clouds
+        clouds = Lazily(lambda: self._candidates(bridges, held, now, barred)) if bridges else ()
         question = Question(
             name=name,
             weight=held.weight,
             me=self._myself(held, now),
-            others=Lazily(lambda: self._candidates(self._presence.neighbours, held, now, barred)),
+            others=Lazily(lambda: self._candidates(neighbours, held, now, barred)) if neighbours else (),
             clouds=clouds,
             cloud_known=held.weight == "heavy" and (bool(clouds) or self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
@@ -128,8 +129,6 @@ class Work:
         self, nodes: Ranking | dict[str, None], held: Held, now: int, barred: Collection[str]
     ) -> list[Candidate]:
         """Those of the nodes, the first ones, that can take the task now and did not have it yet."""
-        if not nodes:
-            return []
         name, passed = held.task.name, {*barred, *held.task.via, held.key[0]}
         members = (self._directory.members[node] for node in nodes if node not in passed)
         able = (
@@ -213,7 +212,7 @@ class Work:
             id=id,
             deadline=None if held.expires is None else max(0, held.expires - now),
             priority=held.task.priority,
-            quick=self.queue.is_tiny(held),
+            quick=held in self.queue.tiny,
         )
 
     def job(self, held: Held, event: JobDone | JobSplit | JobFailed | JobRefused | JobLost, now: int) -> Effects:
@@ -335,11 +334,11 @@ class Work:
         if held.job is not None:
             out.append(Stop(held.job))
         self.queue.drop(held)
+        if not held.ledger_id:
+            return out
         if held.ledger_id in self.away:
-            out += self._fetch_back(held, cancel=True)
-        elif held.ledger_id:
-            out += self._ledger.take_back(held.ledger_id)
-        return out
+            return out + self._fetch_back(held, cancel=True)
+        return out + self._ledger.take_back(held.ledger_id)
 
     # ------------------------------------------------------------ in parts
 

@@ -187,6 +187,15 @@ def test_what_is_not_of_the_shortest_is_not_started_ahead() -> None:
     assert workers.fill() == ["a", "b"]
 
 
+def test_what_is_not_of_the_shortest_does_not_wait_behind_those_that_are() -> None:
+    workers = Workers(1, express=1, ahead=4.0)
+    workers.push(*tiny(2), quick("longer", cost=5.0), *tiny(2))
+    assert workers.fill() == ["tiny0", "tiny1"]
+    none_ahead = Workers(1, express=1)
+    none_ahead.push(*tiny(3, cost=0.0))
+    assert none_ahead.fill() == ["tiny0", "tiny1"]
+
+
 def test_ahead_goes_only_what_those_workers_can_take_that_have_nothing_longer() -> None:
     workers = Workers(1, express=1, ahead=2.0)
     workers.push(held("long"), *tiny(100, cost=0.5))
