@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from fogsdk.core.commands import Start
 from fogsdk.core.events import Asked, CloudReached, JobEvent, Offer
 
-Emit = Callable[[JobEvent | Offer | CloudReached | Asked], None]
+
+class Emit(Protocol):
+    """Is told what happened, in order."""
+
+    def __call__(self, *events: JobEvent | Offer | CloudReached | Asked) -> None: ...
 
 
 class Executor(Protocol):

@@ -28,16 +28,15 @@ import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from fogsdk.core.commands import Start
-from fogsdk.core.events import JobFailed, JobLost, Offer
+from fogsdk.core.events import JobEvent, JobFailed, JobLost, Offer
 from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
 from fogsdk.node.pool_forkserver import ForkServer
 from fogsdk.node.pool_link import Link
-from fogsdk.node.pool_worker import Worker, event
-from fogsdk.wire.messages import Body
+from fogsdk.node.pool_worker import Worker, event, may_wait
+from fogsdk.node.worker_frames import Frame
 
 _YOUNG = 1.0  # seconds: a worker that ends within them, before it had a job, did not start well
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds before such a worker is replaced; doubled each time
@@ -80,8 +79,11 @@ class Pool:
 
     def start(self, job: Start) -> None:
         """Run a job: at once, or as soon as a worker is free."""
-        self._waiting[job.job] = job
-        self._hand_out()
+        worker = None if self._waiting else self._taker(job)
+        if worker is None:
+            self._waiting[job.job] = job
+        else:
+            self._give(job, worker)
 
     def stop(self, job: int) -> None:
         """Kill a running job, forget a waiting one. Nothing more is emitted for it."""
@@ -122,33 +124,48 @@ class Pool:
     def _hand_out(self) -> None:
         while self._waiting:
             job = next(iter(self._waiting.values()))
-            worker = self._idle.pop() if self._idle else self._least_busy(job)
-            if worker is None:
+            if (worker := self._taker(job)) is None:
                 return
             del self._waiting[job.job]
-            self._running[job.job] = worker
-            worker.give(job)
+            self._give(job, worker)
 
-    def _least_busy(self, job: Start) -> Worker | None:
-        """The worker in whose pipe a quick job may wait."""
-        takers = [worker for worker in self._workers.values() if worker.takes_more() and worker.may_wait(job)]
-        return min(takers, key=lambda worker: len(worker.jobs), default=None)
+    def _give(self, job: Start, worker: Worker) -> None:
+        self._running[job.job] = worker
+        worker.give(job)
 
-    def _frame(self, worker: Worker, fields: list[Any], bodies: tuple[Body, ...]) -> None:
+    def _taker(self, job: Start) -> Worker | None:
+        """A worker for a job: one that is free, or else the one with the fewest jobs in whose pipe it may wait."""
+        if self._idle:
+            return self._idle.pop()
+        taker = None
+        if may_wait(job, self._memory):
+            for worker in self._workers.values():
+                if worker.takes_more and (taker is None or len(worker.jobs) < len(taker.jobs)):
+                    taker = worker
+        return taker
+
+    def _frames(self, worker: Worker, frames: list[Frame]) -> None:
         """A worker has said something."""
-        if fields[0] == "ready":
-            worker.pid = fields[1]
-            self._free(worker)
-            return
-        number, *said = fields
-        job = worker.jobs[number]
-        if said[0] != "progress":
-            worker.ended(number)
+        events: list[JobEvent] = []
+        has_ended = False
+        for (number, *said), bodies in frames:
+            if number == "ready":
+                [worker.pid] = said
+                has_ended = True
+                continue
+            job = worker.jobs.get(number)
+            if said[0] != "progress":
+                has_ended = True
+                worker.jobs.pop(number, None)
+                if job is not None:
+                    del self._running[job.job]
             if job is not None:
-                del self._running[job.job]
+                events.append(event(job.job, said, bodies))
+        if has_ended:
+            worker.go_on()
             self._free(worker)
-        if job is not None:
-            self._emit(event(job.job, said, bodies))
+        if events:
+            self._emit(*events)
 
     def _free(self, worker: Worker) -> None:
         if worker.number not in self._workers:
@@ -235,7 +252,7 @@ class Pool:
         ours, theirs = socket.socketpair()
         with theirs:
             # A worker that closes its socket and lives on is of no use.
-            worker.link = Link(ours, partial(self._frame, worker), on_end=kill)
+            worker.link = Link(ours, partial(self._frames, worker), on_end=kill)
             try:
                 self._forkserver.fork(worker.number, theirs)
             except OSError:

@@ -7,11 +7,11 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from fogsdk.errors import ConfigError
 from fogsdk.node.pool_link import Link
 from fogsdk.node.worker_forkserver import COMMAND, FORK, command_line, how_it_ended
+from fogsdk.node.worker_frames import Frame
 from fogsdk.wire.messages import TaskInfo
 
 _PATIENCE = 5.0  # seconds for the fork server to end on its own
@@ -92,16 +92,17 @@ class ForkServer:
             if self._process is not None:
                 self._process.kill()
 
-    def _hear(self, fields: list[Any], _bodies: tuple[Any, ...]) -> None:
-        match fields:
-            case ["died", int(number), str(how)]:
-                self._on_died(number, how)
-            case ["loaded", list(tasks)]:
-                self._up = True
-                self.tasks = tuple(TaskInfo(*fields) for fields in tasks)
-                self._settle(None)
-            case ["broken", str(problem)]:
-                self._settle(problem)
+    def _hear(self, frames: list[Frame]) -> None:
+        for fields, _ in frames:
+            match fields:
+                case ["died", int(number), str(how)]:
+                    self._on_died(number, how)
+                case ["loaded", list(tasks)]:
+                    self._up = True
+                    self.tasks = tuple(TaskInfo(*fields) for fields in tasks)
+                    self._settle(None)
+                case ["broken", str(problem)]:
+                    self._settle(problem)
 
     def _ended(self) -> None:
         if self._up:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from fogsdk.node.worker_frames import Inbox, attached, descriptors, pack
+from fogsdk.node.worker_frames import Frame, Inbox, attached, descriptors, pack
 from fogsdk.wire.messages import Body
 
 _PIECES = 16  # pieces of frames to give to one system call
@@ -19,23 +19,23 @@ _ENOUGH = 8  # of them that are not kept back for more
 class Link:
     """Speaks frames over ``connection``, which it owns from here on.
 
-    ``on_frame(fields, bodies)`` is called for each frame. ``on_end()`` is called once, when the other end has
-    closed or has sent what is no frame; not when this end closes.
+    ``on_frames`` is called with those that came together. ``on_end()`` is called once, when the other end has closed or
+    has sent what is no frame; not when this end closes.
     """
 
     def __init__(
         self,
         connection: socket.socket,
-        on_frame: Callable[[list[Any], tuple[Body, ...]], None],
+        on_frames: Callable[[list[Frame]], None],
         on_end: Callable[[], None],
     ) -> None:
         connection.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._socket = connection
-        self._on_frame = on_frame
+        self._on_frames = on_frames
         self._on_end = on_end
         self._inbox = Inbox(connection)
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: deque[Body] = deque()
         self._unsent_shared: list[Body] = []
         self._closed = False
         self._loop.add_reader(connection, self._read)
@@ -46,9 +46,9 @@ class Link:
         if self._closed:
             return
         waiting = bool(self._unsent)
-        if descriptors(bodies):
+        if bodies and descriptors(bodies):
             self._unsent_shared += bodies
-        self._unsent.extend(map(memoryview, pack(fields, bodies)))
+        self._unsent += pack(fields, bodies)
         if soon and not waiting:
             self._loop.call_soon(self._write_first)
         elif not waiting or (soon and len(self._unsent) == _ENOUGH):
@@ -90,9 +90,8 @@ class Link:
             self.close()
             self._on_end()
             return False
-        for fields, bodies in frames:
-            if not self._closed:  # by what an earlier frame led to
-                self._on_frame(fields, bodies)
+        if frames:
+            self._on_frames(frames)
         return True
 
     def _write_on(self) -> None:
@@ -103,11 +102,13 @@ class Link:
     def _write(self) -> None:
         """Send what the socket takes at once, and no more: others want the event loop too."""
         try:
-            pieces = list(islice(self._unsent, _PIECES))
-            # Those of frames that are still to come may go first: they are taken in the same order.
-            shared = attached(descriptors(self._unsent_shared)) if self._unsent_shared else ()
-            sent = self._socket.sendmsg(pieces, shared)
-            self._unsent_shared.clear()
+            if len(self._unsent) == 1 and not self._unsent_shared:
+                sent = self._socket.send(self._unsent[0])
+            else:
+                # Those of frames that are still to come may go first: they are taken in the same order.
+                shared = attached(descriptors(self._unsent_shared))
+                sent = self._socket.sendmsg(list(islice(self._unsent, _PIECES)), shared)
+                self._unsent_shared.clear()
         except BlockingIOError:
             return
         except ConnectionError:  # the other end is gone; reading will find that out, after its last words
@@ -115,5 +116,5 @@ class Link:
             sent = 0
         while self._unsent and sent >= len(self._unsent[0]):
             sent -= len(self._unsent.popleft())
-        if self._unsent:
-            self._unsent[0] = self._unsent[0][sent:]
+        if sent:
+            self._unsent[0] = memoryview(self._unsent[0])[sent:]

@@ -48,7 +48,7 @@ class Worker:
         self._limits = Limits(lambda type_, message: overrun(self, type_, message))
         self._held_up = held_up
         self._given = 0
-        self._stuck = False
+        self._is_quick = False  # it runs a job behind which others may wait
         self._watching: asyncio.TimerHandle | None = None
 
     @property
@@ -56,13 +56,10 @@ class Worker:
         """The job that it runs."""
         return next(iter(self.jobs.values()), None)
 
+    @property
     def takes_more(self) -> bool:
         """Whether another quick job may wait behind those that it has."""
-        return 0 < len(self.jobs) < DEPTH and not self._stuck and self.may_wait(self.job)
-
-    def may_wait(self, job: Start | None) -> bool:
-        """Whether a job is quick, and nothing has to be watched while it runs but the time."""
-        return job is not None and job.quick and job.memory is None and self._memory is None
+        return self._is_quick and 0 < len(self.jobs) < DEPTH
 
     def give(self, job: Start) -> None:
         """Send it a job."""
@@ -76,11 +73,11 @@ class Worker:
         elif self._watching is None:
             self._watch()
 
-    def ended(self, number: int) -> None:
-        """It has answered the first job: the next one begins."""
-        del self.jobs[number]
-        self._stuck = False
-        self._begin()
+    def go_on(self) -> None:
+        """It has answered its first jobs, or is ready for one: the next one begins."""
+        self._limits.lift()
+        if self.jobs:
+            self._begin()
 
     def take_away(self, wanted: Callable[[Start], bool]) -> list[Start]:
         """Some of the jobs behind the first are not to run here any more; returns them in order."""
@@ -101,10 +98,8 @@ class Worker:
         return jobs
 
     def _begin(self) -> None:
-        self._limits.lift()
-        if not self.jobs:
-            return
         self.begun, job = self._loop.time(), self.job
+        self._is_quick = job is not None and may_wait(job, self._memory)
         if job is not None:
             self._limits.hold(job, self._memory if job.memory is None else job.memory, self.pid, self.begun)
         elif self._watching is None:
@@ -123,8 +118,14 @@ class Worker:
         if self._loop.time() < self._patient_until():
             self._watch()
         else:
-            self._stuck = True
+            self._is_quick = False
             self._held_up(self)
+
+
+def may_wait(job: Start, memory: int | None) -> bool:
+    """Whether a job is quick, and nothing has to be watched while it runs but the time; ``memory`` is what it may have
+    where it does not say so itself."""
+    return job.quick and job.memory is None and memory is None
 
 
 def event(job: int, said: list[Any], bodies: tuple[Body, ...]) -> JobEvent:

@@ -233,13 +233,15 @@ class Runtime:
 
     # ------------------------------------------------------------ events in
 
-    def tell(self, event: Event) -> None:
-        """Pass an event to the core and carry out what it says."""
-        try:
-            self._do(self._core.handle(event, clock()))
-        except Exception:
-            log.exception("a bug in the core, on %s", type(event).__name__)
-            self._not_before = clock() + AFTER_A_BUG
+    def tell(self, *events: Event) -> None:
+        """Pass to the core what happened at one time, in order, and carry out what it says."""
+        now = clock()
+        for event in events:
+            try:
+                self._do(self._core.handle(event, now))
+            except Exception:
+                log.exception("a bug in the core, on %s", type(event).__name__)
+                self._not_before = now + AFTER_A_BUG
         self._go_on()
 
     def _handle(self, event: Event, now: int) -> list[Command]:
@@ -263,7 +265,7 @@ class Runtime:
         except WireError as error:
             messages = [codec.malformed(error)]
         as_json = codec.is_json(payload)
-        flushing, self._flushing = self._flushing, True  # not in the middle of a batch
+        events = []
         for message in messages:
             event = _event(link, at, message, as_json)
             if event is None:
@@ -274,19 +276,21 @@ class Runtime:
                 )
                 self._notes.add(Note("malformed", f"on {topic}: {said}"))
             else:
-                self.tell(event)
-        self._flushing = flushing
-        self._go_on()
+                events.append(event)
+        self.tell(*events)
 
     def _go_on(self) -> None:
-        """After events: what they led to leaves together, at the end of this turn of the event loop."""
+        """After events: what they led to leaves together, at the end of this turn of the event loop; at once where
+        there is no other task that it could leave with."""
         if self._flushing:
             return
-        if self._outbox:
+        if not self._outbox:
+            self._arm()
+        elif self.node.held:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
         else:
-            self._arm()
+            self._flush()
 
     def _take_measure(self) -> None:
         if self._measure is not None:
@@ -317,7 +321,11 @@ class Runtime:
         for command in commands:
             match command:
                 case Send():
-                    self._send(command)
+                    door = self._doors.get(command.link)
+                    if door is None:
+                        self._outbox.add(command)
+                    else:
+                        door.deliver(command)
                 case Start():
                     self._executor.start(command)
                 case Stop():
@@ -343,13 +351,6 @@ class Runtime:
                         link.reconnect()
                 case Leave():
                     self.left.set()
-
-    def _send(self, send: Send) -> None:
-        door = self._doors.get(send.link)
-        if door is None:
-            self._outbox.add(send)
-        else:
-            door.deliver(send)
 
     def _flush(self) -> None:
         self._flushing = False

@@ -1,10 +1,11 @@
 """Frames: how the daemon and its worker processes speak over a socket pair.
 
-    frame  = size header body*
+    frame  = size header large*
     size   = bytes in the header, 32 bits, big-endian
-    header = CBOR: [bodies, bytes in each body, ..., field, ...]: flat, which is quicker to write
+    header = CBOR: [bodies, body, ..., field, ...]: flat, which is quicker to write
+    body   = the bytes of a small one; of another, how many it has
 
-Task arguments and results travel as raw bodies: nobody on the way decodes or escapes them. A large one that is in
+Task arguments and results travel as raw bytes: nobody on the way decodes or escapes them. A large one that is in
 shared memory travels as the descriptor of that, attached to these bytes or to earlier ones; in the header its size is
 negative.
 """
@@ -29,7 +30,7 @@ Frame = tuple[list[Any], tuple[Body, ...]]
 
 _SIZE = struct.Struct("!I")
 _HEADER_LIMIT = 1024 * 1024
-_SMALL = 16 * 1024  # bytes: copying them costs less than another system call, and another wakeup at the other end
+_SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
 _MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
@@ -39,20 +40,36 @@ _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> list[Body]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
     first of them, or before, go the :func:`descriptors` of its bodies."""
+    if not bodies:
+        return [_headed([0, *fields])]
     shared = descriptors(bodies)
-    sizes = [len(body) for body in bodies]
-    inline: Sequence[Body] = bodies
-    if shared:
-        sizes = [len(body) if each is None else -len(body) for body, each in zip(bodies, shared, strict=True)]
-        inline = [body for body, each in zip(bodies, shared, strict=True) if each is None]
-    header = cbor2.dumps([len(sizes), *sizes, *fields])
-    pieces = [_SIZE.pack(len(header)) + header, *inline]
-    return pieces if sum(map(len, inline)) > _SMALL else [b"".join(pieces)]
+    header: list[Any] = [len(bodies)]
+    large: list[Body] = []
+    room = _SMALL
+    for index, body in enumerate(bodies):
+        size = len(body)
+        if shared and shared[index] is not None:
+            header.append(-size)
+        elif size <= room:
+            room -= size
+            header.append(body if type(body) is bytes else bytes(body))
+        else:
+            header.append(size)
+            large.append(body)
+    return [_headed([*header, *fields]), *large]
+
+
+def _headed(header: list[Any]) -> bytes:
+    data = cbor2.dumps(header)
+    return _SIZE.pack(len(data)) + data
 
 
 def descriptors(bodies: Sequence[Body]) -> list[int | None]:
     """For each body its descriptor, None where it travels in the frame; nothing at all where all of them do."""
-    if not any(isinstance(body, memoryview) for body in bodies):
+    for body in bodies:
+        if type(body) is memoryview:
+            break
+    else:
         return []
     shared = [shared_body.descriptor_of(body) for body in bodies]
     return [each if index < _MOST_DESCRIPTORS else None for index, each in enumerate(shared)]
@@ -67,7 +84,8 @@ def attached(shared: Sequence[int | None]) -> list[tuple[int, int, bytes]]:
 def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body] = ()) -> None:
     """Send a frame over a socket that blocks."""
     first, *others = pack(fields, bodies)
-    sent = connection.sendmsg([first], attached(descriptors(bodies)))
+    shared = descriptors(bodies)
+    sent = connection.sendmsg([first], attached(shared)) if shared else connection.send(first)
     if sent < len(first) or others:
         for piece in (memoryview(first)[sent:], *others):
             connection.sendall(piece)
@@ -83,8 +101,9 @@ class Inbox:
         self._descriptors: deque[int] = deque()
         self._chunk = memoryview(bytearray(_CHUNK))  # a fresh buffer of this size costs more than a small job
         self._buffer = bytearray()
-        self._begin = 0  # where the bodies begin, once the header has been read
-        self._wanted = _SIZE.size  # bytes in the buffer before there is something to do
+        self._at = 0  # where in it the next frame, or what is to come of this one, begins
+        self._head: tuple[list[Any], list[Any]] | None = None  # of a frame whose large bodies are to come
+        self._large = 0  # bytes of them
 
     def receive(self) -> list[Frame] | None:
         """Read once, and return the frames that are complete now; None when the other end has closed.
@@ -96,43 +115,48 @@ class Inbox:
             self._descriptors.extend(array.array("i", data[: len(data) // 4 * 4]))
         self._buffer += self._chunk[:size]
         frames = []
-        while len(self._buffer) >= self._wanted:
-            if self._begin:
-                frames.append(self._cut())
-            elif self._wanted == _SIZE.size:
-                self._measure_header()
-            else:
-                self._read_header()
+        while (head := self._head or self._read_head()) is not None:
+            if len(self._buffer) - self._at < self._large:
+                self._head = head
+                break
+            fields, bodies = head
+            frames.append((fields, tuple([each if type(each) is bytes else self._cut(each) for each in bodies])))
+            self._head = None
+        del self._buffer[: self._at]
+        self._at = 0
         return frames if size else None
 
-    def _measure_header(self) -> None:
-        (size,) = _SIZE.unpack_from(self._buffer)
+    def _read_head(self) -> tuple[list[Any], list[Any]] | None:
+        """The fields of the next frame and its bodies, the large ones by their size; None while it is not there."""
+        begin = self._at + _SIZE.size
+        there = len(self._buffer)
+        if there < begin:
+            return None
+        (size,) = _SIZE.unpack_from(self._buffer, self._at)
         if not 0 < size <= _HEADER_LIMIT:
             raise ValueError(f"a frame header cannot have {size} bytes")
-        self._wanted += size
-
-    def _read_header(self) -> None:
-        self._begin = self._wanted
+        end = begin + size
+        if there < end:
+            return None
         try:
-            count, *rest = cbor2.loads(bytes(self._buffer[_SIZE.size : self._begin]))
-            self._sizes, self._fields = rest[:count], rest[count:]
-            self._wanted += sum(size for size in self._sizes if size > 0)
-        except (cbor2.CBORDecodeError, TypeError) as error:
+            count, *rest = cbor2.loads(bytes(self._buffer[begin:end]))
+            bodies, fields = rest[:count], rest[count:]
+            self._large = 0
+            for body in bodies:
+                if type(body) is not bytes and body > 0:
+                    self._large += body
+        except (cbor2.CBORDecodeError, TypeError, ValueError) as error:
             raise ValueError(f"not a frame header: {error}") from error
+        self._at = end
+        return fields, bodies
 
-    def _cut(self) -> Frame:
-        bodies: list[Body] = []
-        begin = self._begin
+    def _cut(self, size: int) -> Body:
+        """A body that is not in the header."""
+        if size < 0:
+            return self._shared(-size)
+        begin, self._at = self._at, self._at + size
         with memoryview(self._buffer) as view:
-            for size in self._sizes:
-                if size < 0:
-                    bodies.append(self._shared(-size))
-                    continue
-                bodies.append(bytes(view[begin : begin + size]))
-                begin += size
-        del self._buffer[: self._wanted]
-        self._begin, self._wanted = 0, _SIZE.size
-        return self._fields, tuple(bodies)
+            return bytes(view[begin : self._at])
 
     def _shared(self, size: int) -> memoryview:
         if not self._descriptors:

@@ -58,12 +58,13 @@ class Bench:
         self._jobs = 0
         self._heard = asyncio.Event()
 
-    def emit(self, event: JobEvent | Offer | CloudReached | Asked) -> None:
-        if not isinstance(event, (Offer, CloudReached, Asked)):
-            self.events.append(event)
-            self._heard.set()
-        elif isinstance(event, Offer):
-            self.offered = event.tasks
+    def emit(self, *events: JobEvent | Offer | CloudReached | Asked) -> None:
+        for event in events:
+            if not isinstance(event, (Offer, CloudReached, Asked)):
+                self.events.append(event)
+                self._heard.set()
+            elif isinstance(event, Offer):
+                self.offered = event.tasks
 
     def start(
         self,

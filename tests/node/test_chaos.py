@@ -212,7 +212,7 @@ def test_a_worker_killed_on_purpose_is_told_as_such() -> None:
     async def run() -> list[object]:
         events: list[object] = []
         pool = Pool([TASKS], 1)
-        await pool.open(lambda event: None if isinstance(event, Offer) else events.append(event))
+        await pool.open(lambda *told: events.extend(event for event in told if not isinstance(event, Offer)))
         try:
             for job, send in ((1, pool.disturb), (2, lambda _numbers, what: os.kill(pid(), what))):
                 pool.start(Start(job, "run", "square", (values.encode([[1, 10.0], {}]),)))

@@ -161,7 +161,7 @@ DAEMON = """
         nothing = (values.encode([[], {}]),)
         pool = Pool(sys.argv[1:], 2)
         print("opening", flush=True)
-        await pool.open(lambda event: print(event, flush=True))
+        await pool.open(lambda *events: print(*events, flush=True))
         pool.start(Start(1, "run", "hang_with_program", nothing))
         await asyncio.Event().wait()
 
