@@ -68,6 +68,8 @@ class Keeping:
 
     def deadline(self) -> int | None:
         """When ``tick`` has something to do."""
+        if not self._me.keeps:
+            return None
         return earliest(self.replicas.deadline(), self.calls.deadline(), self.posts.deadline())
 
     def tick(self, now: int) -> list[Command]:

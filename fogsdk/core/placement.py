@@ -194,15 +194,17 @@ def _fair(nodes: list[Candidate]) -> list[Candidate]:
 
 def _soonest(question: Question) -> Decision:
     me = question.me
-    if me.offers and me.done <= MARGIN_MS:  # nobody is sooner by as much
-        return Decision("here", f"{me.queued} queued, {me.done:.0f} ms here")
-    best = min(question.others, key=lambda other: other.done, default=None)
-    if me.offers and (best is None or best.done + MARGIN_MS >= me.done):
-        why = f"{me.queued} queued, {me.done:.0f} ms here"
-        why += f", {best.done:.0f} ms on {best.node}" if best else ""
+    done = me.done
+    best = None
+    if done > MARGIN_MS or not me.offers:  # else nobody is sooner by as much
+        best = min(question.others, key=lambda other: other.done, default=None)
+    if me.offers and best is None:
+        return Decision("here", f"{me.queued} queued, {done:.0f} ms here")
+    if me.offers and best is not None and best.done + MARGIN_MS >= done:
+        why = f"{me.queued} queued, {done:.0f} ms here, {best.done:.0f} ms on {best.node}"
         return Decision("here", why + _passed_over(question, me))
     if best is not None:
-        here = f"{me.queued} queued and {me.done:.0f} ms here" if me.offers else f"{question.name} is not offered here"
+        here = f"{me.queued} queued and {done:.0f} ms here" if me.offers else f"{question.name} is not offered here"
         return Decision("there", f"{here}, {best.done:.0f} ms there" + _passed_over(question, best), best.node)
     return _last_resort(question)
 

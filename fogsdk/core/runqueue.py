@@ -143,10 +143,12 @@ class RunQueue:
 
     def wait(self, now: int, quick: bool = False) -> float:
         """How long, in milliseconds, a task that came now would wait for a worker; ``quick`` if it is a quick one."""
-        if quick and self._express and len(self.running) + len(self) >= self.slots:
+        if len(self.running) + len(self._quick.waiting) + len(self._long.waiting) < self.slots:
+            return 0.0
+        if quick and self._express:
             held_up = len(self._slow) >= self._workers
             return (self._quick.cost + self._tiny_cost) / self._express + (LIGHT_BELOW_MS / 2 if held_up else 0.0)
-        return self._wait(now, len(self), self._quick.cost + self._long.cost)
+        return self._wait(now, self._quick.cost + self._long.cost)
 
     def wait_of(self, held: Held, now: int) -> float:
         """How long this task would wait if it came now: behind those alone that go before it."""
@@ -154,12 +156,10 @@ class RunQueue:
             return self.wait(now, quick=True)
         order = _rank(held)
         before = [each.job_cost for each in self.waiting() if _rank(each) <= order]
-        return self._wait(now, len(before), sum(before))
+        return self._wait(now, sum(before)) if len(self.running) + len(before) >= self.slots else 0.0
 
-    def _wait(self, now: int, count: int, cost: float) -> float:
-        """How long until a worker is free, with so many tasks of so much run time before."""
-        if len(self.running) + count < self.slots:
-            return 0.0
+    def _wait(self, now: int, cost: float) -> float:
+        """How long until a worker is free, where none is, with so much run time before."""
         left = [max(0.0, held.job_cost - (now - held.started)) for held in self._slow]
         soonest = 0.0 if self.tiny else min(left, default=0.0)
         return min(MOST_MS, max(soonest, (cost + sum(left) + self._tiny_cost) / max(1, self.slots)))

@@ -120,7 +120,7 @@ class Runtime:
         self.node = Node(identity)
         self._core = Transfers(
             self.node,
-            self._handle,
+            self.node.handle if recorder is None else self._recorded,
             identity.site,
             identity.node,
             allocate=SharedBuffer,
@@ -244,14 +244,14 @@ class Runtime:
                 self._not_before = now + AFTER_A_BUG
         self._go_on()
 
-    def _handle(self, event: Event, now: int) -> list[Command]:
+    def _recorded(self, event: Event, now: int) -> list[Command]:
         commands = None
         try:
             commands = self.node.handle(event, now)
             return commands
         finally:
-            if self._recorder is not None:
-                self._recorder.add(event, now, commands)
+            assert self._recorder is not None
+            self._recorder.add(event, now, commands)
 
     def _message(self, link: str, topic: str, payload: bytes) -> None:
         try:

@@ -18,7 +18,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from fogsdk import tasks
@@ -42,13 +41,13 @@ class _Worker:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._inbox = Inbox(connection, private=True)
-        self._send = partial(worker_frames.send, connection)
+        self._lock = threading.Lock()  # a task may report from several threads
         self._jobs: deque[Frame] = deque()
         self._unwanted: set[int] = set()
         self._pid = os.getpid()
 
     def serve(self) -> None:
-        self._send(["ready", self._pid])
+        worker_frames.send(self._connection, ["ready", self._pid])
         while self._receive():
             while self._jobs:
                 self._answer(self._jobs.popleft())
@@ -69,16 +68,16 @@ class _Worker:
         (number, kind, name, shares, memory), bodies = frame
         del frame
         if number in self._unwanted:
-            self._send([number, "skipped"])
+            worker_frames.send(self._connection, [number, "skipped"])
             return
-        begun = time.monotonic()
-        progress = _Progress(lambda fraction: self._send([number, "progress", fraction]))
-        fields, results = _run(kind, name, bodies, tuple(shares or ()), memory, progress)
+        begun = time.perf_counter()
+        progress = _Progress(self._connection, number, self._pid, self._lock)
+        fields, results = _run(kind, name, bodies, tuple(shares or ()), memory, progress, begun)
         if os.getpid() != self._pid:
             os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
         progress.close()
-        self._send([number, *fields], results)
-        if self._jobs and time.monotonic() - begun > _LONG:
+        worker_frames.send(self._connection, [number, *fields], results)
+        if self._jobs and time.perf_counter() - begun > _LONG:
             while select.select([self._connection], [], [], 0)[0] and self._receive():
                 pass
 
@@ -90,8 +89,8 @@ def _run(
     shares: tuple[float, ...],
     memory: int | None,
     progress: Callable[[float], None],
+    begun: float,
 ) -> Outcome:
-    begun = time.perf_counter()
     try:
         with tasks.reporting(progress):
             result = tasks.perform(kind, name, bodies, shares, _joined)
@@ -132,10 +131,11 @@ def _plain(text: str) -> str:
 class _Progress:
     """Passes a job's progress on, not too often; what was held back last goes out before the result."""
 
-    def __init__(self, send: Callable[[float], None]) -> None:
-        self._send = send
-        self._pid = os.getpid()
-        self._lock = threading.Lock()  # a task may report from several threads
+    def __init__(self, connection: socket.socket, number: int, pid: int, lock: threading.Lock) -> None:
+        self._connection = connection
+        self._number = number
+        self._pid = pid
+        self._lock = lock
         self._due = 0.0
         self._held: float | None = None
         self._closed = False
@@ -152,6 +152,9 @@ class _Progress:
                 return
             self._held, self._due = None, now + _PROGRESS_INTERVAL
             self._send(fraction)
+
+    def _send(self, fraction: float) -> None:
+        worker_frames.send(self._connection, [self._number, "progress", fraction])
 
     def close(self) -> None:
         """Send what was held back. A thread that outlives its job reports nothing from here on."""

@@ -40,8 +40,6 @@ _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> list[Body]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
     first of them, or before, go the :func:`descriptors` of its bodies."""
-    if not bodies:
-        return [_headed([0, *fields])]
     shared = descriptors(bodies)
     header: list[Any] = [len(bodies)]
     large: list[Body] = []
@@ -56,12 +54,9 @@ def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> list[Body]:
         else:
             header.append(size)
             large.append(body)
-    return [_headed([*header, *fields]), *large]
-
-
-def _headed(header: list[Any]) -> bytes:
+    header += fields
     data = cbor2.dumps(header)
-    return _SIZE.pack(len(data)) + data
+    return [_SIZE.pack(len(data)) + data, *large]
 
 
 def descriptors(bodies: Sequence[Body]) -> list[int | None]:
