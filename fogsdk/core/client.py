@@ -34,7 +34,7 @@ class Client:
         self._costs = Costs()
         self._routes = Routes()
         self._reachable = Ranking(me)
-        self._nearest: list[str] = []
+        self._nearest: list[Member] = []
 
     def start(self) -> list[Command]:
         """What to do before the first event."""
@@ -71,22 +71,31 @@ class Client:
         raise TypeError(f"not an event of a client: {event!r}")
 
     def _submit(self, event: Submit, now: int) -> list[Command]:
-        self.ledger.add(event.task, now, event.to)
-        return self._effects([Orphaned(event.task.id, None, "new")], now)
+        return self._place(self.ledger.add(event.task, now, event.to), now)
 
     def _replied(self, event: Replied, now: int) -> list[Command]:
         reply = event.message
-        if isinstance(reply, Kept):
-            return []
-        if isinstance(reply, Refused) and not reply.id:
-            return [Note("refused", f"{reply.node} could not read a message of ours: {reply.message}")]
-        entry = self.ledger.entries.get(reply.id)
-        if entry is not None and isinstance(reply, (Result, Failed)):
-            self._routes.answered(key_of(self.me, entry.task), entry.taker)
-        if isinstance(reply, Result) and reply.hops and entry is not None:
-            ran = sum(hop.ran for hop in reply.hops)
-            self._costs.learn(entry.task.name, ran)
+        match reply:
+            case Result() | Failed():
+                self._learn(reply)
+            case Kept():
+                return []
+            case Refused() if not reply.id:
+                return [Note("refused", f"{reply.node} could not read a message of ours: {reply.message}")]
         return self._effects(self.ledger.hear(reply, now), now)
+
+    def _learn(self, outcome: Result | Failed) -> None:
+        entry = self.ledger.entries.get(outcome.id)
+        if entry is None:
+            return
+        key = key_of(self.me, entry.task)
+        if key is not None:
+            self._routes.answered(key, entry.taker)
+        if outcome.hops and isinstance(outcome, Result):
+            ran = 0.0
+            for hop in outcome.hops:
+                ran += hop.ran
+            self._costs.learn(entry.task.name, ran)
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)
@@ -103,33 +112,31 @@ class Client:
             member = self.directory.members.get(node)
             if member is not None and member.links:
                 self._reachable.add(node)
-        self._nearest = self._reachable.first(NEAREST)
+        self._nearest = [self.directory.members[node] for node in self._reachable.first(NEAREST)]
 
     def _effects(self, effects: list[Effect], now: int) -> list[Command]:
         out: list[Command] = []
         for effect in effects:
-            if isinstance(effect, Orphaned):
-                out += self._place(effect, now)
-            elif isinstance(effect, Straggling):
-                out += self._hedge(effect, now)
-            else:
-                out.append(effect)
+            match effect:
+                case Orphaned():
+                    out += self._place(self.ledger.entries[effect.id], now)
+                case Straggling():
+                    out += self._hedge(effect, now)
+                case _:
+                    out.append(effect)
         return out
 
     # ------------------------------------------------------------ where to
 
-    def _place(self, orphan: Orphaned, now: int) -> list[Command]:
-        entry = self.ledger.entries[orphan.id]
-        member = self._choose(entry, now)
+    def _place(self, entry: Entry, now: int) -> list[Command]:
+        id, member = entry.task.id, self._choose(entry, now)
         if member is not None:
-            cost = self._ran(member, entry.task)
-            return self._effects(self.ledger.assign(orphan.id, member.node, now, cost), now)
+            return [*self.ledger.assign(id, member.node, now, self._ran(member, entry.task))]
         refusal = entry.refusal
         if refusal is not None and refusal.reason in ONE_NODES_VIEW and not self._knows_better(entry, refusal):
-            return [*self.ledger.take_back(orphan.id), Settled(orphan.id, refusal)]
-        until = min((at for at in entry.avoid.values() if at > now), default=None)
-        out = self._effects(self.ledger.wait(orphan.id, now, until), now)
-        return out + self._lonely_note(entry, now)
+            return [*self.ledger.take_back(id), Settled(id, refusal)]
+        self.ledger.wait(id, now, min((at for at in entry.avoid.values() if at > now), default=None))
+        return self._lonely_note(entry, now)
 
     def _knows_better(self, entry: Entry, refusal: Refused) -> bool:
         """Whether there is a cloud after all: a node that was started while the bridge was away has not heard of it."""
@@ -143,15 +150,12 @@ class Client:
         if key_of(self.me, entry.task) is not None:
             return []  # no second node may answer for what the first one keeps
         task = entry.task
-        others = [member for member in self._able(self._near(), entry, now) if member.node != straggling.node]
+        others = [member for member in self._able(self._nearest, entry, now) if member.node != straggling.node]
         pool = [member for member in others if task.name in member.tasks and worthwhile(task, member.tasks[task.name])]
         best = self._soonest(pool, task, now)
         if best is None or best.completion(task.name, self._common(best, task), now) > now - entry.sent_at:
             return []
         return self._effects(self.ledger.hedge(straggling.id, best.node, now), now)
-
-    def _near(self) -> list[Member]:
-        return [self.directory.members[node] for node in self._nearest]
 
     def _choose(self, entry: Entry, now: int) -> Member | None:
         key = key_of(self.me, entry.task)
@@ -160,9 +164,9 @@ class Client:
         if entry.to:
             return self._only(entry, now)
         name = entry.task.name
-        able = self._able(self._near(), entry, now) or self._able(list(self.directory.members.values()), entry, now)
+        able = self._able(self._nearest, entry, now) or self._able(list(self.directory.members.values()), entry, now)
         offering = [member for member in able if name in member.tasks]
-        fogs = [member for member in offering if member.role != "cloud"]
+        fogs = [member for member in offering if member.birth.role != "cloud"]
         if entry.refusal is not None and entry.refusal.reason == "unknown-task":
             able = []  # a node that does not know the task has asked all it knows
         pool = fogs or offering or [member for member in able if member.role != "cloud"]
@@ -187,10 +191,12 @@ class Client:
 
     def _soonest(self, pool: list[Member], task: Task, now: int) -> Member | None:
         """The one where the task is likely to be done first."""
+        if len(pool) < 2:
+            return pool[0] if pool else None
         name, mean = task.name, self._costs.mean(task.name)
         if mean is None:
-            return min(pool, key=lambda member: member.completion(name, self._common(member, task), now), default=None)
-        return min(pool, key=lambda member: member.completion(name, mean, now), default=None)
+            return min(pool, key=lambda member: member.completion(name, self._common(member, task), now))
+        return min(pool, key=lambda member: member.completion(name, mean, now))
 
     def _ran(self, member: Member, task: Task) -> float:
         ran = member.ran(task.name)

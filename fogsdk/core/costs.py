@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Callable
 
 _SMOOTHING = 0.2
 _MOST_NAMES = 4096
@@ -26,17 +26,16 @@ class Costs:
     """Mean run time of each task, in milliseconds, as measured in one place. Bounded: the oldest name is forgotten."""
 
     def __init__(self) -> None:
-        self._mean: OrderedDict[str, float] = OrderedDict()
+        self._mean: dict[str, float] = {}
+        self.mean: Callable[[str], float | None] = self._mean.get
+        """The mean run time, None before the first run."""
 
     def learn(self, name: str, ran: float) -> None:
         """Take in one measured run time."""
-        self._mean[name] = smoothed(self._mean.pop(name, None), min(ran, MOST_MS))
-        if len(self._mean) > _MOST_NAMES:
-            self._mean.popitem(last=False)
-
-    def mean(self, name: str) -> float | None:
-        """The mean run time, None before the first run."""
-        return self._mean.get(name)
+        known = self._mean.get(name)
+        if known is None and len(self._mean) >= _MOST_NAMES:
+            del self._mean[next(iter(self._mean))]
+        self._mean[name] = smoothed(known, min(MOST_MS, ran))
 
     def weight(self, name: str, declared: str) -> str:
         """The weight a task has: what was declared, or for ``auto`` what its run times say."""

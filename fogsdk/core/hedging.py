@@ -19,7 +19,7 @@ ENOUGH = 20
 """Tasks of a name that must have come back before one counts as late."""
 FACTOR = 1.5
 """Times their 95th percentile that tasks of a name may take before one is late."""
-SHORTEST = 30.0
+SHORTEST = 30
 """Milliseconds before no task is late: chance alone makes more difference."""
 ONE_IN = 20
 """Of so many tasks one may be hedged."""
@@ -64,7 +64,8 @@ class Hedging:
 
     def earn(self) -> None:
         """There is one task more, and so a part of one that may be hedged."""
-        self._earned = min(BURST * ONE_IN, self._earned + 1)
+        if self._earned < BURST * ONE_IN:
+            self._earned += 1
 
     def handed_out(self, task: Task, now: int) -> None:
         """A task went to its taker."""
@@ -72,11 +73,11 @@ class Hedging:
         kind = self._kinds.get(name)
         if kind is None or kind.usual.count < ENOUGH or task.keep is not None or task.session is not None:
             return
-        late_at = now + int(max(FACTOR * kind.usual.p95, SHORTEST))
-        self._out[task.id] = late_at
-        kind.out.append((late_at, task.id))
-        if len(kind.out) == 1:
+        usual = FACTOR * kind.usual.p95
+        late_at = self._out[task.id] = now + (int(usual) if usual > SHORTEST else SHORTEST)
+        if not kind.out:
             self._due.set(name, late_at)
+        kind.out.append((late_at, task.id))
 
     def ended(self, id: str) -> None:
         """A task needs no second taker: it is back, or looks for a new first one."""

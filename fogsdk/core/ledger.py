@@ -83,27 +83,29 @@ class Ledger:
 
     def add(self, task: Task, now: int, to: str = "") -> Entry:
         """Take charge of a task that has no taker yet, and may go ``to`` one node only, if it names one."""
-        expires = None if task.deadline is None else now + task.deadline
-        entry = self.entries[task.id] = Entry(task, now, expires, to)
+        entry = self.entries[task.id] = Entry(task, now, None, to)
         self.hedging.earn()
-        if expires is not None:
-            self._expiries.set(task.id, expires)
+        if task.deadline is not None:
+            entry.expires = now + task.deadline
+            self._expiries.set(task.id, entry.expires)
         return entry
 
-    def assign(self, id: str, node: str, now: int, cost: float = 0.0) -> list[Effect]:
+    def assign(self, id: str, node: str, now: int, cost: float = 0.0) -> list[Send]:
         """Hand a task to a node that will need about ``cost`` milliseconds for it. With no link to it, it waits."""
         entry = self.entries[id]
         self._release(entry, id)
         member = self._directory.members.get(node)
-        if member is None or member.link is None:
+        if member is None or not member.links:
             return self.wait(id, now)
         self._waiting.pop(id, None)
-        entry.taker, entry.link, entry.held = node, member.link, False
+        entry.taker, entry.link, entry.held = node, member.links[0], False
         at_once = min(len(entry.task.body), self.inline)
         entry.sent_at, entry.interval = now, FIRST_CHECK + self._takers.leaves(at_once, now)
-        entry.former.pop(node, None)
+        if entry.former:
+            entry.former.pop(node, None)
         entry.cost = cost
         member.outstanding_ms += cost
+        member.handed += 1
         self._takers.take(node, id, now)
         self._due.set(id, now + entry.interval)
         if entry.second_at is None and not entry.to:
@@ -125,7 +127,7 @@ class Ledger:
         task = replace(task, via=(*task.via, entry.taker)[-HOPS:])  # lest it goes to the first one from there
         return [Send(member.link, topics.task(self._site, node, self._me), task)]
 
-    def wait(self, id: str, now: int, until: int | None = None) -> list[Effect]:
+    def wait(self, id: str, now: int, until: int | None = None) -> list[Send]:
         """Keep a task without a taker; it comes back as :class:`Orphaned` at ``until``."""
         entry = self.entries[id]
         self._release(entry, id)
@@ -148,16 +150,23 @@ class Ledger:
         self._waiting.pop(id, None)
         self._due.drop(id)
         self.hedging.ended(id)
-        self._expiries.drop(id)
-        return [send for node in holders for send in self._cancel(node, id)] if cancel else []
+        if entry.expires is not None:
+            self._expiries.drop(id)
+        return [send for node in holders for send in self._cancel(node, id)]
 
     def _release(self, entry: Entry, id: str) -> None:
-        if entry.taker is not None:
-            self._takers.release(entry.taker, id)
-            member = self._directory.members.get(entry.taker)
-            if member is not None and entry.sent_at >= member.wait_at:  # else its own word counts the task already
-                member.outstanding_ms = max(0.0, member.outstanding_ms - entry.cost)
+        node = entry.taker
+        if node is None:
+            return
         entry.taker = None
+        self._takers.release(node, id)
+        member = self._directory.members.get(node)
+        if member is None:
+            return
+        member.handed -= 1
+        if entry.sent_at >= member.wait_at:  # else its own word counts the task already
+            left = member.outstanding_ms - entry.cost
+            member.outstanding_ms = max(0.0, left)
 
     def _outgoing(self, entry: Entry, now: int) -> Task:
         if entry.expires is None:
@@ -187,13 +196,15 @@ class Ledger:
         if entry is None:
             stray = isinstance(reply, Accepted) and node is not None and reply.id in self._ended
             return [*self._cancel(node, reply.id)] if stray and node else []
-        if isinstance(reply, (Accepted, Progress)):
-            return self._keeps(entry, reply)
-        if isinstance(reply, Refused):
-            return self._refused(entry, reply, now)
-        if isinstance(reply, Cancelled):  # of an earlier life of the same id: this one never arrived
-            return self._send_again(reply.id, entry, now)
-        self._learn(entry, reply, now)
+        match reply:
+            case Accepted() | Progress():
+                return self._keeps(entry, reply)
+            case Refused():
+                return self._refused(entry, reply, now)
+            case Cancelled():  # of an earlier life of the same id: this one never arrived
+                return self._send_again(reply.id, entry, now)
+            case Result() if reply.hops and len(reply.body) <= self.inline:
+                self._learn(entry, reply.hops[0], reply.wait, now)
         if node is not None:
             self._freed(node, now)
         return self._settle(entry, reply, node)
@@ -221,10 +232,9 @@ class Ledger:
             entry.held = True
         return []
 
-    def _learn(self, entry: Entry, outcome: Result | Failed | Expired, now: int) -> None:
-        hop = outcome.hops[0] if outcome.hops else None
-        sent_at = entry.given_at(hop.node) if hop is not None else None
-        if hop is None or sent_at is None or not isinstance(outcome, Result) or len(outcome.body) > self.inline:
+    def _learn(self, entry: Entry, hop: Hop, wait: int | None, now: int) -> None:
+        sent_at = entry.given_at(hop.node)
+        if sent_at is None:
             return
         elapsed, ran = now - sent_at, hop.action == "ran"
         if entry.taker is not None:
@@ -232,19 +242,21 @@ class Ledger:
         if hop.node == entry.second:
             self.hedging.won += 1
             self._directory.added(entry.taker or "", now - entry.sent_at - hop.ran, now)  # it takes that long at least
-        member = self._directory.answered(hop.node, now, outcome.wait)
+        member = self._directory.answered(hop.node, now, wait)
         if member is None:
             return
-        member.experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), now)
+        experience = member.experience
+        experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), now)
         if hop.node == entry.taker and not entry.held:  # an answer that was asked for says nothing about the way
-            member.experience.travelled(elapsed - hop.took)
+            experience.travelled(elapsed - hop.took)
         if ran and hop.part is None:
-            member.experience.costs.learn(entry.task.name, hop.ran)
+            experience.costs.learn(entry.task.name, hop.ran)
 
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
         id = entry.task.id
-        others = [node for node in entry.holders() if node != by]
-        cancels = [send for node in others for send in self._cancel(node, id)]
+        cancels: list[Send] = []
+        if entry.taker != by or entry.second is not None or entry.former:
+            cancels = [send for node in entry.holders() if node != by for send in self._cancel(node, id)]
         self.take_back(id, cancel=False)
         if entry.lost and not isinstance(outcome, Refused):
             outcome = replace(outcome, hops=(*outcome.hops, *entry.lost))
@@ -290,7 +302,7 @@ class Ledger:
         lately = now - entry.sent_at < PROBE_EVERY and entry.sent_at >= self._relinked_at
         if entry.taker is None or lately:
             return []  # no faster than that, whatever a node says, on links that stood all the while
-        return self.assign(id, entry.taker, now, entry.cost)
+        return [*self.assign(id, entry.taker, now, entry.cost)]
 
     def _orphan(self, id: str, entry: Entry, why: str) -> list[Effect]:
         node = entry.taker
@@ -308,6 +320,7 @@ class Ledger:
             return False
         entry.taker, entry.link, entry.held = node, member.link or "", False
         entry.sent_at, entry.interval, entry.cost = at, FIRST_CHECK, 0.0
+        member.handed += 1
         self._takers.take(node, id, at)
         self._due.set(id, at + FIRST_CHECK)
         return True
@@ -391,8 +404,9 @@ class Ledger:
 
 def answering(reply: Reply) -> str | None:
     """The node that says so, as far as the reply tells."""
-    if isinstance(reply, (Accepted, Refused)):
-        return reply.node
-    if isinstance(reply, (Result, Failed, Expired)) and reply.hops:
-        return reply.hops[0].node
+    match reply:
+        case Result() | Failed() | Expired():
+            return reply.hops[0].node if reply.hops else None
+        case Accepted() | Refused():
+            return reply.node
     return None

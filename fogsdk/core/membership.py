@@ -110,11 +110,12 @@ class Member:
     def completion(self, name: str, common: float, now: int, share: float = 1.0) -> float:
         """The time to expect until the answer to a task (a part: this ``share`` of one) that is handed to the node now,
         by what was learned of the node. ``common`` is its run time as far as it is known elsewhere."""
-        if self.learned is None:
+        learned = self.learned
+        if learned is None:
             return self.queue(now) + common + FIRST_LINK_GUESS
-        mean = self.learned.costs.mean(name)
+        mean = learned.costs.mean(name)
         ran = common if mean is None else mean * share
-        return self.queue(now) + self.learned.completion(ran, common, self.outstanding_ms > 0.0, now)
+        return self.queue(now) + learned.completion(ran, common, self.outstanding_ms > 0.0, now)
 
     def says(self, wait: int, now: int) -> None:
         """Take the node's own word on its queue; what was handed to it before is in there."""
@@ -123,8 +124,8 @@ class Member:
     def queue(self, now: int) -> float:
         """The time that a task handed to the node now would wait there: its own word, less what has passed since,
         plus what was handed to it since by this core."""
-        said = max(0.0, self.wait - (now - self.wait_at))
-        return said + self.outstanding_ms / max(1, self.birth.capacity)
+        said = self.wait - (now - self.wait_at)
+        return max(0.0, said) + self.outstanding_ms / (self.birth.capacity or 1)
 
 
 class Directory:
@@ -287,12 +288,6 @@ class Directory:
         if wait is not None:
             member.says(wait, now)
         return member
-
-    def handed(self, node: str, count: int) -> None:
-        """So many tasks more are with the node: its next beat is to count them."""
-        member = self.members.get(node)
-        if member is not None:
-            member.handed += count
 
     def travelled(self, node: str, ms: float) -> None:
         """Learn how long the way to the node and back takes."""

@@ -62,26 +62,26 @@ class Takers:
 
     def leaves(self, size: int, now: int) -> int:
         """So many bytes are handed out; returns in how many milliseconds they will have left, on a slow link."""
-        self._out_by = max(self._out_by, now) + size * self._slowness // BYTES_PER_MS
+        if self._out_by < now:
+            self._out_by = now
+        self._out_by += size * self._slowness // BYTES_PER_MS
         return self._out_by - now
 
     def take(self, node: str, id: str, at: int) -> None:
         """A node was given a task."""
-        taker = self.by_node.setdefault(node, Taker())
-        if not taker.ids:
-            taker.heard, taker.owing_since = at, None
+        taker = self.by_node.get(node)
+        if taker is None:
+            taker = self.by_node[node] = Taker(heard=at)
             self._probes.set(node, max(at, self._out_by) + PROBE_EVERY)
         taker.ids[id] = None
-        self._directory.handed(node, 1)
 
     def release(self, node: str, id: str) -> None:
         """A node does not have a task any longer, or not for this ledger."""
-        taker = self.by_node[node]
-        taker.ids.pop(id, None)
-        if not taker.ids:
+        ids = self.by_node[node].ids
+        del ids[id]
+        if not ids:
             del self.by_node[node]
             self._probes.drop(node)
-        self._directory.handed(node, -1)
 
     def heard(self, node: str, now: int) -> None:
         """Word came of a node."""
