@@ -75,9 +75,12 @@ class Hedging:
             return
         usual = FACTOR * kind.usual.p95
         late_at = self._out[task.id] = now + (int(usual) if usual > SHORTEST else SHORTEST)
-        if not kind.out:
+        out = kind.out
+        while out and self._out.get(out[0][1]) != out[0][0]:
+            out.popleft()  # it ended: nobody is to look for it
+        if not out:
             self._due.set(name, late_at)
-        kind.out.append((late_at, task.id))
+        out.append((late_at, task.id))
 
     def ended(self, id: str) -> None:
         """A task needs no second taker: it is back, or looks for a new first one."""

@@ -58,14 +58,18 @@ class Connections:
         self._since = self._housekeeping = 0.0
         self._logins: dict[MqttConnection, float] = {}
         self._sockets: dict[MqttConnection, socket.socket] = {}
+        self._full: dict[MqttConnection, None] = {}  # those for whose sockets to take more is waited
         self._ended: deque[tuple[MqttConnection, str | None]] = deque()
 
     # ------------------------------------------------------------ each turn of the thread
 
     def review(self) -> None:
         """See to what became of connections since the last call."""
-        self._housekeep()
-        self._take_opened()
+        now = time.monotonic()
+        if now >= self._housekeeping:
+            self._housekeep(now)
+        if self._dialer.has_opened:
+            self._take_opened(now)
         self._settle()
         self._review()
 
@@ -74,7 +78,9 @@ class Connections:
         for connection in self._open_ones():
             if connection.wants_write:
                 connection.flush()
-            self._listen(connection)
+                self._listen(connection)
+            elif connection in self._full:
+                self._listen(connection)
 
     def wait(self, watched: bool) -> float:
         """Begin the tries to connect that are due; returns the seconds until there is something to do. The connection
@@ -112,17 +118,20 @@ class Connections:
         sock = connection.socket
         if sock is None:
             return  # the writing found it broken
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_write else 0)
-        if self._selector.get_key(sock).events != wanted:
-            self._selector.modify(sock, wanted, connection)
+        wants_write = connection.wants_write
+        if wants_write == (connection in self._full):
+            return
+        if wants_write:
+            self._full[connection] = None
+            self._selector.modify(sock, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
+        else:
+            del self._full[connection]
+            self._selector.modify(sock, selectors.EVENT_READ, connection)
 
     def _open_ones(self) -> list[MqttConnection]:
         return [*self._logins, *([self.current] if self.current else [])]
 
-    def _housekeep(self) -> None:
-        now = time.monotonic()
-        if now < self._housekeeping:
-            return
+    def _housekeep(self, now: float) -> None:
         self._housekeeping = now + HOUSEKEEPING
         for connection, login_by in list(self._logins.items()):
             if now > login_by:
@@ -150,12 +159,12 @@ class Connections:
         self._ended.append((connection, reason))
 
     def _forget(self, connection: MqttConnection) -> None:
+        self._full.pop(connection, None)
         sock = self._sockets.pop(connection, None)
         if sock is not None:
             self._selector.unregister(sock)
 
-    def _take_opened(self) -> None:
-        now = time.monotonic()
+    def _take_opened(self, now: float) -> None:
         for broker, outcome in self._dialer.opened():
             if isinstance(outcome, str):
                 self._failed(broker, outcome)

@@ -85,6 +85,11 @@ class Dialer:
             self._hang_up()
         self._wake()
 
+    @property
+    def has_opened(self) -> bool:
+        """Whether something came of tries since the last call of ``opened``."""
+        return not self._opened.empty()
+
     def opened(self) -> Iterator[tuple[BrokerUrl, MqttConnection | str]]:
         """What came of tries since the last call: for each broker a connection, or why there is none."""
         while True:

@@ -27,7 +27,23 @@ from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.device.waker import Waker
 from fogsdk.errors import WireError
 from fogsdk.wire import codec, topics
-from fogsdk.wire.messages import Beat, Birth, Chunk, Gone, Got, Malformed, Replica, Seek, Transfer
+from fogsdk.wire.messages import (
+    Accepted,
+    Beat,
+    Birth,
+    Cancelled,
+    Chunk,
+    Expired,
+    Failed,
+    Gone,
+    Got,
+    Kept,
+    Malformed,
+    Progress,
+    Refused,
+    Result,
+    Transfer,
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +75,7 @@ class Driver:
         self._core = Transfers(
             client, client.handle, client.site, client.me, allocate=Memory, room=ROOM, inline=client.inline
         )
+        self._mine = topics.reply(client.site, client.me)
         self._on_settled = on_settled
         self._on_advanced = on_advanced
         self._lock = threading.Lock()
@@ -75,6 +92,7 @@ class Driver:
         self.up, self.errors = self._connections.up, self._connections.errors
         self._until = 0.0
         self._turned = clock()
+        self._due: int | None = None
         self._awake_by = 0
         self._lone_at = 0
         self._thread = threading.Thread(target=self._run, name="fogsdk", daemon=True)
@@ -115,8 +133,9 @@ class Driver:
         """
         while self._inbox and self._lock.acquire(blocking=False):
             try:
-                while self._inbox:
-                    self._do(self._core.handle(self._inbox.popleft(), clock()))
+                now = clock()
+                for _ in range(len(self._inbox)):
+                    self._do(self._core.handle(self._inbox.popleft(), now))
             finally:
                 self._lock.release()
 
@@ -158,8 +177,6 @@ class Driver:
                 self._on_settled(each)
             else:
                 self._on_advanced(each)
-        if self._outbox:  # a callback submitted something
-            self._until = 0.0
 
     # ------------------------------------------------------------ the thread
 
@@ -183,8 +200,8 @@ class Driver:
             time.sleep(AFTER_A_BUG)
 
     def _turn(self) -> None:
-        """Wait for something to happen, take it in, see to what became of connections, write what is to be written, and
-        only then tell the news: those who wait for them are not to wait for the rest of it."""
+        """Wait for something to happen, take it in, write what is to be written, and tell the news; those who wait for
+        them wake up while this thread sees to the time, to connections, and to what the callbacks submitted."""
         for key, events in self._selector.select(max(0.0, self._until - time.monotonic())):
             if key.data is None:
                 self._waker.drain()
@@ -193,11 +210,16 @@ class Driver:
                 key.data.readable()
             if events & selectors.EVENT_WRITE:
                 key.data.writable()
+        if self._outbox:
+            self._flush()
+        if self._news:
+            self._tell_news()
         self._tick()
         self._connections.review()
         self._flush()
         self._until = time.monotonic() + self._wait()
-        self._tell_news()
+        if self._news:
+            self._tell_news()
 
     def _wait(self) -> float:
         """Seconds until there is something to do though nothing comes in. What is due at once is begun here."""
@@ -222,6 +244,7 @@ class Driver:
     def _timeout(self) -> float:
         with self._lock:
             now, deadline = clock(), self._core.deadline()
+            self._due = deadline
             if self._inbox or self._outbox:
                 self._awake_by = now
             else:
@@ -235,10 +258,8 @@ class Driver:
         before, self._turned = self._turned, clock()
         if self._turned - before > SLEPT:
             self._slept()
-        with self._lock:
-            deadline = self._core.deadline()
-        if deadline is not None and deadline <= clock():
-            self.tell(Tick())
+        if self._due is not None and self._due <= self._turned:
+            self._inbox.append(Tick())
         self._work()
 
     def _slept(self) -> None:
@@ -251,18 +272,21 @@ class Driver:
 
     def _hear(self, link: str, topic: str, payload: bytes) -> None:
         try:
-            at = topics.parse(topic)
+            node = "" if topic == self._mine else topics.parse(topic).node
             messages = codec.decode(payload)
         except WireError as error:
             self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {error}"))
             return
         for message in messages:
-            if isinstance(message, Malformed):
-                self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {message.message}"))
-            elif isinstance(message, (Birth, Gone, Beat)):
-                self._inbox.append(NodeHeard(link, at.node, message))
-            elif at.kind == "reply" and isinstance(message, (Transfer, Chunk, Got)):
-                self._inbox.append(Carried(link, "", message))
-            elif at.kind == "reply" and not isinstance(message, (Replica, Seek)):
-                self._inbox.append(Replied(link, message))  # type: ignore[arg-type]
+            match message:
+                case Result() | Accepted() | Failed() | Progress() | Refused() | Expired() | Cancelled() | Kept() if (
+                    not node
+                ):
+                    self._inbox.append(Replied(link, message))
+                case Transfer() | Chunk() | Got() if not node:
+                    self._inbox.append(Carried(link, "", message))
+                case Birth() | Gone() | Beat() if node:
+                    self._inbox.append(NodeHeard(link, node, message))
+                case Malformed():
+                    self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {message.message}"))
         self._work()
