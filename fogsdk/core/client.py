@@ -71,7 +71,9 @@ class Client:
         raise TypeError(f"not an event of a client: {event!r}")
 
     def _submit(self, event: Submit, now: int) -> list[Command]:
-        return self._place(self.ledger.add(event.task, now, event.to), now)
+        entry = self.ledger.add(event.task, now, event.to)
+        entry.key = key_of(self.me, event.task)
+        return self._place(entry, now)
 
     def _replied(self, event: Replied, now: int) -> list[Command]:
         reply = event.message
@@ -88,9 +90,8 @@ class Client:
         entry = self.ledger.entries.get(outcome.id)
         if entry is None:
             return
-        key = key_of(self.me, entry.task)
-        if key is not None:
-            self._routes.answered(key, entry.taker)
+        if entry.key is not None:
+            self._routes.answered(entry.key, entry.taker)
         if outcome.hops and isinstance(outcome, Result):
             ran = 0.0
             for hop in outcome.hops:
@@ -147,7 +148,7 @@ class Client:
     def _hedge(self, straggling: Straggling, now: int) -> list[Command]:
         """Give a task that is late to a second node, if one would be done within the time that the first one took."""
         entry = self.ledger.entries[straggling.id]
-        if key_of(self.me, entry.task) is not None:
+        if entry.key is not None:
             return []  # no second node may answer for what the first one keeps
         task = entry.task
         others = [member for member in self._able(self._nearest, entry, now) if member.node != straggling.node]
@@ -158,9 +159,8 @@ class Client:
         return self._effects(self.ledger.hedge(straggling.id, best.node, now), now)
 
     def _choose(self, entry: Entry, now: int) -> Member | None:
-        key = key_of(self.me, entry.task)
-        if key is not None:
-            return self._routes.choose(key, entry, self.directory.members, now)
+        if entry.key is not None:
+            return self._routes.choose(entry.key, entry, self.directory.members, now)
         if entry.to:
             return self._only(entry, now)
         name = entry.task.name

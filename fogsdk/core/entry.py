@@ -14,10 +14,10 @@ FIRST_CHECK = 300
 class Entry:
     """One task that was handed in, until it is settled. Times are in milliseconds.
 
-    It may go ``to`` one node only, if that is named. ``second`` is the node that was given it too, at ``second_at``, as
-    the taker was late; ``former`` are takers that were lost and may live, and when each was given it. ``instead`` is
-    the node to which one of them sent it on, and ``behind_since`` is when nodes began to say that they lack what it
-    goes on from. ``lost`` is its trace so far.
+    It may go ``to`` one node only, if that is named; ``key`` is that of the record which it is about, if it is about
+    one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``former`` are takers
+    that were lost and may live, and when each was given it. ``instead`` is the node to which one of them sent it on,
+    and ``behind_since`` is when nodes began to say that they lack what it goes on from. ``lost`` is its trace so far.
     """
 
     task: Task
@@ -39,6 +39,7 @@ class Entry:
     refusal: Refused | None = None
     lost: tuple[Hop, ...] = ()
     cost: float = 0.0
+    key: str | None = None
 
     def holders(self) -> list[str]:
         """The nodes that may have the task."""

@@ -69,7 +69,7 @@ class Hedging:
 
     def handed_out(self, task: Task, now: int) -> None:
         """A task went to its taker."""
-        name = _name(task)
+        name = task.name if task.part is None else _part(task)
         kind = self._kinds.get(name)
         if kind is None or kind.usual.count < ENOUGH or task.keep is not None or task.session is not None:
             return
@@ -88,7 +88,7 @@ class Hedging:
 
     def came_back(self, task: Task, took: float) -> None:
         """A task is back, so many milliseconds after it went to its taker."""
-        name = _name(task)
+        name = task.name if task.part is None else _part(task)
         kind = self._kinds.get(name)
         if kind is None:
             kind = self._kinds[name] = _Kind()
@@ -116,7 +116,7 @@ class Hedging:
         """A second node gets a task; returns why, for the trace."""
         self._earned -= ONE_IN
         self.sent += 1
-        kind = self._kinds.get(_name(task), _Kind())
+        kind = self._kinds.get(task.name if task.part is None else _part(task), _Kind())
         return f"no answer in {took} ms, usually in {kind.usual.p95:.0f}"
 
 
@@ -126,5 +126,5 @@ def worthwhile(task: Task, info: TaskInfo) -> bool:
     return not (info.split or "heavy" in (task.weight, info.weight) or task.name.startswith(PREFIX))
 
 
-def _name(task: Task) -> str:
-    return task.name if task.part is None else f"{task.name}/part"
+def _part(task: Task) -> str:
+    return f"{task.name}/part"

@@ -10,7 +10,9 @@ An entry is *waiting* (no taker), *sent* (its taker has not answered yet) or *he
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 
 from fogsdk.core.commands import Advanced, Send, Settled
@@ -64,8 +66,7 @@ class Ledger:
         self.hedging = Hedging()
         self.inline = BODY_SIZE
         self._relinked_at = 0
-        self._site = site
-        self._me = me
+        self._topic: Callable[[str], str] = lru_cache(maxsize=256)(lambda node: topics.task(site, node, me))
         self._directory = directory
         self._takers = Takers(directory)
         self._waiting: dict[str, None] = {}
@@ -110,7 +111,7 @@ class Ledger:
         self._due.set(id, now + entry.interval)
         if entry.second_at is None and not entry.to:
             self.hedging.handed_out(entry.task, now)
-        return [self._to_node(entry, node, self._outgoing(entry, now))]
+        return [Send(entry.link, self._topic(node), self._outgoing(entry, now))]
 
     def hedge(self, id: str, node: str, now: int) -> list[Effect]:
         """Give a task that is late to a second node too. Whichever answers first, the other is told to stop; if the
@@ -125,7 +126,7 @@ class Ledger:
         entry.lost = (*entry.lost, Hop(entry.taker, "hedged", why, entry.task.part))[-8:]
         task = self._outgoing(entry, now)
         task = replace(task, via=(*task.via, entry.taker)[-HOPS:])  # lest it goes to the first one from there
-        return [Send(member.link, topics.task(self._site, node, self._me), task)]
+        return [Send(member.link, self._topic(node), task)]
 
     def wait(self, id: str, now: int, until: int | None = None) -> list[Send]:
         """Keep a task without a taker; it comes back as :class:`Orphaned` at ``until``."""
@@ -173,14 +174,11 @@ class Ledger:
             return entry.task
         return replace(entry.task, deadline=max(0, entry.expires - now))
 
-    def _to_node(self, entry: Entry, node: str, message: Task | Ask) -> Send:
-        return Send(entry.link, topics.task(self._site, node, self._me), message)
-
     def _cancel(self, node: str, id: str) -> list[Send]:
         member = self._directory.members.get(node)
         if member is None or member.link is None:
             return []
-        return [Send(member.link, topics.task(self._site, node, self._me), Cancel(id))]
+        return [Send(member.link, self._topic(node), Cancel(id))]
 
     # ------------------------------------------------------------ what comes back
 
@@ -205,8 +203,10 @@ class Ledger:
                 return self._send_again(reply.id, entry, now)
             case Result() if reply.hops and len(reply.body) <= self.inline:
                 self._learn(entry, reply.hops[0], reply.wait, now)
-        if node is not None:
-            self._freed(node, now)
+        member = self._directory.members.get(node or "")
+        if member is not None and member.freed():
+            for id in islice(self._waiting, 2):
+                self._due.set(id, now)
         return self._settle(entry, reply, node)
 
     def moving(self, event: Moving, now: int) -> list[Effect]:
@@ -290,13 +290,6 @@ class Ledger:
         """Whether a node can take one more of this ledger's tasks, of a priority, as far as it said."""
         member = self._directory.members[node]
         return member.room is None or self._takers.count(node) < member.room or priority > member.full_priority
-
-    def _freed(self, node: str, now: int) -> None:
-        member = self._directory.members.get(node)
-        if member is None or not member.freed():
-            return
-        for id in islice(self._waiting, 2):
-            self._due.set(id, now)
 
     def _send_again(self, id: str, entry: Entry, now: int) -> list[Effect]:
         lately = now - entry.sent_at < PROBE_EVERY and entry.sent_at >= self._relinked_at
@@ -399,7 +392,7 @@ class Ledger:
         if member is None or member.link is None:
             return []
         entry.link, entry.asked_at = member.link, now
-        return [self._to_node(entry, member.node, Ask(id))]
+        return [Send(entry.link, self._topic(member.node), Ask(id))]
 
 
 def answering(reply: Reply) -> str | None:

@@ -119,12 +119,13 @@ class Driver:
             return False
         try:
             self._publish(connection)
+            out = connection.write()
             due = self._core.deadline()
             self._lone_at = clock()
-            slept_out = due is not None and due < self._awake_by
         finally:
             self._lock.release()
-        return connection.write() and not (slept_out or self._inbox or self._news)
+        slept_out = due is not None and due < self._awake_by
+        return out and not (slept_out or self._inbox or self._news)
 
     def _work(self) -> None:
         """Have the core handle what is in the inbox; where another call is doing so, it goes on with this.
@@ -146,7 +147,7 @@ class Driver:
 
     def on_this_thread(self) -> bool:
         """Whether the caller is the driver's own thread."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._thread.ident
 
     def close(self) -> None:
         """End the connection and the thread; what is not settled stays so."""
