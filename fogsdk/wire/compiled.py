@@ -39,7 +39,10 @@ class _Compiled(dict[type, Any]):
 def _reader(kind: type, names: dict[str, Any]) -> list[str]:
     names |= {"kind": kind, "is_id": is_id, "WireError": WireError}
     lines = ["def compiled(item):", " if type(item) is not dict: raise WireError('must be a map')", " get = item.get"]
-    for field, default in DEFAULTS[kind].items():
+    needed = [f"{field}_" for field, default in DEFAULTS[kind].items() if default is MISSING]
+    for number, (field, default) in enumerate(DEFAULTS[kind].items()):
+        if number == len(needed) and kind in NAMES:  # then all else is left out
+            lines.append(f" if len(item) == {number + 1} and 'type' in item: return kind({', '.join(needed)})")
         value, check, case = f"{field}_", FIELDS[kind][field], "if"
         lines.append(f" {value} = get({field!r})")
         if default is not MISSING:
@@ -60,7 +63,7 @@ _PIECES = {
     str: "TEXT[size] + data if type($) is str and (size := len(data := $.encode())) < 24 else item($)",
     int: "OCTETS[$] if type($) is int and 0 <= $ < 24 else item($)",
     float: "DOUBLE(251, $) if type($) is float and isfinite($) else item($)",
-    bytes: f"head({scalars.BYTES}, len($)), $",
+    bytes: "OCTETS[64 + len($)] if len($) < 24 else head(2, len($)), $",
 }
 """What is written for a value ``$``, by the class that it has as a rule."""
 
@@ -80,7 +83,7 @@ def _writer(kind: type, names: dict[str, Any]) -> list[str]:
             lines.append(f"  for each in {value}: write_{field}(each, out)")
         else:
             lines.append(f"  out += ({key!r}, {_PIECES.get(check.kind, 'item($)')})".replace("$", value))
-    return [*lines, f" out[at] = head({scalars.MAP}, count)"]
+    return [*lines, " out[at] = OCTETS[160 + count]"]
 
 
 READERS = _Compiled(_reader)

@@ -19,15 +19,21 @@ OCTETS = tuple(bytes((value,)) for value in range(256))
 SHORT_TEXT = OCTETS[TEXT << 5 : (TEXT << 5) + 24]
 """The heads of text of 0 to 23 bytes."""
 DOUBLE = struct.Struct(">Bd").pack
+_LONG_HEADS = (
+    (24, 2**8 - 1, struct.Struct(">BB").pack),
+    (25, 2**16 - 1, struct.Struct(">BH").pack),
+    (26, 2**32 - 1, struct.Struct(">BI").pack),
+    (27, 2**64 - 1, struct.Struct(">BQ").pack),
+)
 
 
 def head(major: int, argument: int) -> bytes:
     """The first bytes of a data item (section 3)."""
     if argument < 24:
         return OCTETS[major << 5 | argument]
-    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if argument < 1 << 8 * size:
-            return OCTETS[major << 5 | info] + argument.to_bytes(size, "big")
+    for info, most, pack in _LONG_HEADS:
+        if argument <= most:
+            return pack(major << 5 | info, argument)
     raise OverflowError(argument)
 
 
