@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fogsdk.core.commands import Send
 from fogsdk.core.outbox import Outbox
 from fogsdk.wire import codec, limits, values
-from fogsdk.wire.messages import Ask, Birth, Cancel, Failed, Gone, Message, Progress, Result
+from fogsdk.wire.messages import Ask, Birth, Cancel, Chunk, Failed, Gone, Message, Progress, Result
 
 
 def packed(*sends: Send) -> list[tuple[str, str, list[Message]]]:
@@ -63,6 +63,11 @@ def test_a_batch_has_no_more_messages_than_the_protocol_allows() -> None:
     out = packed(*(Send("a", "t", Ask(str(number))) for number in range(many)))
     assert [len(messages) for _, _, messages in out] == [limits.BATCH_LENGTH, 1]
     assert [ask.id for _, _, messages in out for ask in messages] == [str(number) for number in range(many)]  # type: ignore[union-attr]
+
+
+def test_a_chunk_leaves_alone() -> None:
+    out = packed(*(Send("a", "t", message) for message in (Ask("1"), Chunk("2", 0, b"x"), Ask("3"))))
+    assert [messages for _, _, messages in out] == [[Ask("1")], [Chunk("2", 0, b"x")], [Ask("3")]]
 
 
 def test_a_batch_is_no_larger_than_the_protocol_allows() -> None:
