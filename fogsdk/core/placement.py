@@ -60,7 +60,7 @@ class Candidate:
     @property
     def done(self) -> float:
         """When a task given to this node now would be back."""
-        return self.average if self.completion is None else self.completion
+        return self.wait + self.ran + self.travel if self.completion is None else self.completion
 
     @property
     def free(self) -> int:

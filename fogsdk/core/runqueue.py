@@ -81,7 +81,7 @@ class RunQueue:
         """Let a task wait for a worker."""
         self._count += 1
         held.queued_at = now
-        line = self._quick if _is_quick(held) else self._long
+        line = self._quick if held.quick or held.job_kind != "run" else self._long
         line.push((*_rank(held), self._count), held)
         self.bytes += len(held.task.body)
 
@@ -172,7 +172,3 @@ class RunQueue:
 def _rank(held: Held) -> tuple[int, int]:
     rank = -held.task.priority if held.job_kind == "run" else _FIRST
     return rank, _NO_DEADLINE if held.expires is None else held.expires
-
-
-def _is_quick(held: Held) -> bool:
-    return held.quick or held.job_kind != "run"

@@ -117,7 +117,7 @@ class Work:
             clouds=clouds,
             cloud_known=held.weight == "heavy" and (bool(clouds) or self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
-            fallback=held.info.fallback == "fog" or self._me.role == "core" or held.undeclared,
+            fallback=held.weight == "heavy" and self._stays(held),
             part=held.part is not None,
             left=None if held.expires is None else float(held.expires - now),
             via=task.via,
@@ -139,6 +139,10 @@ class Work:
             and not (member.beat and name in member.beat.quarantined)
         )
         return [self._candidate(member, held, now) for member in islice(able, MOST_OTHERS)]
+
+    def _stays(self, held: Held) -> bool:
+        """Whether a heavy task may run in the fog."""
+        return held.info.fallback == "fog" or self._me.role == "core" or held.undeclared
 
     def _cloud_known(self, name: str) -> bool:
         return any(m.role == "cloud" and name in m.tasks for m in self._directory.members.values())
@@ -333,7 +337,8 @@ class Work:
         out: list[Command] = []
         if held.job is not None:
             out.append(Stop(held.job))
-        self.queue.drop(held)
+        if held.job is not None or held.state is State.QUEUED:
+            self.queue.drop(held)
         if not held.ledger_id:
             return out
         if held.ledger_id in self.away:
