@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
+import selectors
 import socket
 import ssl
 import sys
@@ -250,7 +250,7 @@ class MqttConnection:
         until = time.monotonic() + (0.0 if self.silent else LAST_WORDS)
         self.flush()
         while self.wants_write and self.socket is not None and (left := until - time.monotonic()) > 0:
-            select.select([], [self.socket], [], left)
+            _wait_writable(self.socket, left)
             self.flush()
         if self.socket is not None and not self.wants_write:
             self._client.disconnect()
@@ -259,6 +259,12 @@ class MqttConnection:
             self._client.on_socket_close = None
             self._on_close()
             self._client.wire.close()
+
+
+def _wait_writable(sock: Any, seconds: float) -> None:
+    with selectors.DefaultSelector() as selector:  # select(2) takes no descriptor above 1023
+        selector.register(sock, selectors.EVENT_WRITE)
+        selector.select(seconds)
 
 
 class _Client(paho.Client):

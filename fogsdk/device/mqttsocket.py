@@ -8,12 +8,16 @@ writes through this as through any socket, whole packets at a time.
 
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
+
+from fogsdk.wire.limits import MESSAGE_SIZE
+
+log = logging.getLogger(__name__)
 
 PUBLISH, RETAIN = 0x30, 0x01
 _QOS = 0x06
@@ -21,6 +25,7 @@ _CHUNK = 256 * 1024  # bytes to read at once
 _SMALL = 16 * 1024  # bytes: copying them costs less than a piece more for the system
 _PIECES = 64  # pieces to give to one system call
 _LONGEST_SIZE = 4  # bytes of a packet's size
+_LONGEST = MESSAGE_SIZE + 2**16  # bytes of a packet: the longest message, and the longest topic
 
 _TRY_AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -37,6 +42,7 @@ class MqttSocket:
         self._chunk = memoryview(bytearray(_CHUNK))
         self._begun = bytearray()  # a packet of which the end is still to come
         self._wanted = 0  # bytes of it, where that is known
+        self._skipping = 0  # bytes still to come of a packet that is longer than any of ours
         self._for_paho = bytearray()
         self._end: OSError | bool = False
         self._unsent: deque[bytes | memoryview] = deque()
@@ -85,12 +91,21 @@ class MqttSocket:
 
     def pending(self) -> int:
         """Bytes that TLS has decrypted already: no selector tells of them."""
-        return 0 if self._gathers or self._closed else int(self.raw.pending())
+        if self._gathers:
+            return 0
+        with self._writing:
+            return 0 if self._closed else int(self.raw.pending())
+
+    def _read(self) -> int:
+        if self._gathers:
+            return int(self.raw.recv_into(self._chunk))
+        with self._writing:  # before Python 3.13 ssl does not guard itself: no two threads may be at one connection
+            return int(self.raw.recv_into(self._chunk))
 
     def receive(self) -> None:
         """Read once, and hand over what is complete."""
         try:
-            size = self.raw.recv_into(self._chunk)
+            size = self._read()
         except _TRY_AGAIN:
             return
         except OSError as error:
@@ -98,6 +113,10 @@ class MqttSocket:
             return
         if not size:
             self._end = True
+        elif self._skipping:
+            left = self._chunk[min(self._skipping, size) : size]
+            self._skipping -= size - len(left)
+            self._cut(left)
         elif not self._begun:
             self._cut(self._chunk[:size])
         else:
@@ -124,6 +143,10 @@ class MqttSocket:
             else:
                 break
             if end - at < size:
+                if size > _LONGEST:
+                    log.warning("a packet of %d bytes is left out: no message of the fog is so long", size)
+                    self._skipping = size - (end - at)
+                    return
                 self._wanted = at - begin + size
                 break
             kind = data[begin]
@@ -184,7 +207,9 @@ class MqttSocket:
     def _write(self) -> None:
         unsent = self._unsent
         while unsent and not self._closed:
-            sent = self.raw.sendmsg(list(islice(unsent, _PIECES))) if self._gathers else self.raw.send(unsent[0])
+            # By index: another thread may put more in meanwhile, which an iterator does not bear.
+            pieces = [unsent[index] for index in range(min(len(unsent), _PIECES))]
+            sent = self.raw.sendmsg(pieces) if self._gathers else self.raw.send(pieces[0])
             while unsent and sent >= len(unsent[0]):
                 sent -= len(unsent.popleft())
             if sent:

@@ -23,7 +23,7 @@ from fogsdk.wire import codec
 from fogsdk.wire.messages import Birth
 from tests.broker.mqtt import Client
 from tests.cli.site import Site, environment, fog
-from tests.e2e.test_login import Authority
+from tests.support.authority import Authority
 from tests.support.broker import Mosquitto
 from tests.support.ports import free_port
 from tests.support.processes import Processes

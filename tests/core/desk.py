@@ -26,7 +26,7 @@ class Desk:
 
     def hand(self, id: str, node: str = "n1", body: bytes = b"", **options: Any) -> list[Effect]:
         self.ledger.add(Task(id, "work", body, **options), self.now)
-        return self.ledger.assign(id, node, self.now)
+        return [*self.ledger.assign(id, node, self.now)]
 
     def hear(self, reply: Reply) -> list[Effect]:
         return self.ledger.hear(reply, self.now)

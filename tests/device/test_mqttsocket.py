@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
+import ssl
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fogsdk.device.mqttsocket import MqttSocket
+from fogsdk.wire.limits import MESSAGE_SIZE
+from tests.support.authority import Authority
 
 PINGRESP, SUBACK = b"\xd0\x00", b"\x90\x03\x00\x01\x00"
 
@@ -104,6 +110,21 @@ def test_a_publish_with_a_topic_that_cannot_be_harms_nobody(ends: Ends, topic: b
     assert ends.heard[-1] == ("t", b"1")
 
 
+def test_a_packet_that_is_longer_than_any_message_is_left_out_and_not_kept(
+    ends: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = publish("t", bytes(MESSAGE_SIZE + 2**17)) + publish("u", b"1")
+    writer = threading.Thread(target=ends.theirs.sendall, args=(stream,))
+    ends.wire.setblocking(True)
+    writer.start()
+    while not ends.heard:
+        ends.wire.receive()
+        assert len(ends.wire._begun) < 2**20
+    writer.join()
+    assert ends.heard == [("u", b"1")]
+    assert "is left out" in caplog.text
+
+
 def test_the_end_of_the_connection_is_for_paho_to_find(ends: Ends) -> None:
     assert not ends.wire.for_paho
     ends.theirs.close()
@@ -168,6 +189,58 @@ def test_several_threads_write_one_packet_after_the_other(ends: Ends) -> None:
     )
     other.wire.close()
     other.theirs.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns all the time."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def test_one_thread_reads_from_tls_while_another_writes(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """Before Python 3.13 two of them at one connection broke it, after some messages or some thousand."""
+    count = 10_000
+    authority = Authority(tmp_path / "ca")
+    serving, using = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=str(authority.file))
+    serving.load_cert_chain(*authority.issue("server"))
+    serving.maximum_version = version
+    ours, theirs = socket.socketpair()
+
+    def echo() -> None:
+        with serving.wrap_socket(theirs, server_side=True) as there:
+            while data := there.recv(2**16):
+                there.sendall(data)
+
+    other = threading.Thread(target=echo)
+    other.start()
+    tls = using.wrap_socket(ours, server_hostname="127.0.0.1")
+    tls.setblocking(False)
+    heard: list[bytes] = []
+    wire = MqttSocket(tls, lambda _topic, payload: heard.append(payload))
+
+    def read() -> None:
+        while len(heard) < count and not wire.for_paho:
+            select.select([tls], [], [], 0.05)
+            wire.receive()
+            while wire.pending():
+                wire.receive()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(count):
+        wire.publish("t", b"%d" % number)
+        wire.write()
+    while reader.is_alive() and not wire.for_paho:
+        wire.write()
+    reader.join()
+    wire.close()
+    other.join()
+    assert heard == [b"%d" % number for number in range(count)]
 
 
 def test_once_it_is_closed_nothing_is_heard_or_written(ends: Ends) -> None:

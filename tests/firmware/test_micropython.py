@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import Site, StartSite
-from tests.e2e.test_login import PASSWORDS, Authority, SecureSite
+from tests.e2e.test_login import PASSWORDS, SecureSite
 from tests.firmware.board import Board
 from tests.firmware.conftest import HOUSE, coap_urls
+from tests.support.authority import Authority
 from tests.support.ports import free_port
 from tests.support.processes import Processes, Program
 from tests.support.waiting import eventually

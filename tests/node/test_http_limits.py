@@ -14,9 +14,9 @@ from fogsdk.core.events import Asked
 from fogsdk.node import door_exchange, http_door, http_events, http_requests, http_site
 from fogsdk.node.http_files import read_page
 from fogsdk.wire.messages import Ask
-from tests.e2e.test_login import Authority
 from tests.node.executor_contract import on_a_loop
 from tests.node.http_bench import Bench, Wire, at_bench, request
+from tests.support.authority import Authority
 
 POST = "/fog/v1/tasks/increment"
 
