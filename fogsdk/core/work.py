@@ -103,7 +103,7 @@ class Work:
         return self._wait(held, now)
 
     def _decide(self, held: Held, now: int, barred: frozenset[str]) -> Decision:
-        task, name = held.task, held.task.name
+        task, name, is_heavy = held.task, held.task.name, held.weight == "heavy"
         if self._me.role == "cloud" and name in self._me.tasks:
             return Decision("here", "this is the bridge to the cloud")
         self._turn += 1
@@ -115,9 +115,9 @@ class Work:
             me=self._myself(held, now),
             others=Lazily(lambda: self._candidates(neighbours, held, now, barred)) if neighbours else (),
             clouds=clouds,
-            cloud_known=held.weight == "heavy" and (bool(clouds) or self._cloud_known(name)),
+            cloud_known=is_heavy and (bool(clouds) or self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
-            fallback=held.weight == "heavy" and self._stays(held),
+            fallback=is_heavy and (held.info.fallback == "fog" or self._me.role == "core" or held.undeclared),
             part=held.part is not None,
             left=None if held.expires is None else float(held.expires - now),
             via=task.via,
@@ -139,10 +139,6 @@ class Work:
             and not (member.beat and name in member.beat.quarantined)
         )
         return [self._candidate(member, held, now) for member in islice(able, MOST_OTHERS)]
-
-    def _stays(self, held: Held) -> bool:
-        """Whether a heavy task may run in the fog."""
-        return held.info.fallback == "fog" or self._me.role == "core" or held.undeclared
 
     def _cloud_known(self, name: str) -> bool:
         return any(m.role == "cloud" and name in m.tasks for m in self._directory.members.values())
