@@ -43,7 +43,10 @@ class Entry:
 
     def holders(self) -> list[str]:
         """The nodes that may have the task."""
-        return [*(node for node in (self.taker, self.second) if node is not None), *self.former]
+        both = [self.taker] if self.taker is not None else []
+        if self.second is not None:
+            both.append(self.second)
+        return [*both, *self.former] if self.former else both
 
     def given_at(self, node: str) -> int | None:
         """When a node was given the task, None if it was not."""

@@ -8,6 +8,7 @@ keeps this from making an overload worse: a small part of all tasks, and no more
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fogsdk.core.builtins import PREFIX
@@ -57,10 +58,8 @@ class Hedging:
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
         self._out: dict[str, int] = {}
         self._due: Timers[str] = Timers()
-
-    def deadline(self) -> int | None:
+        self.deadline: Callable[[], int | None] = self._due.next
         """When the next task may be late."""
-        return self._due.next()
 
     def earn(self) -> None:
         """There is one task more, and so a part of one that may be hedged."""

@@ -44,7 +44,6 @@ LAST_CHECK = 5000
 """Milliseconds between questions about one task at the most: each doubles the time to the next."""
 WAIT_AGAIN = 500
 """Milliseconds until a taker is looked for again when there was none."""
-
 MOST_ENDED = 4096
 """Ended tasks that are remembered, so that one who still works on them can be told to stop."""
 
@@ -52,7 +51,6 @@ ONE_NODES_VIEW = ("unknown-task", "no-cloud", "no-journal")
 """Refusals that another node, which knows more of the site, may not share."""
 
 _ELSEWHERE = ("overloaded", "leaving")
-
 
 Effect = Send | Settled | Advanced | Orphaned | Straggling
 
@@ -94,7 +92,8 @@ class Ledger:
     def assign(self, id: str, node: str, now: int, cost: float = 0.0) -> list[Send]:
         """Hand a task to a node that will need about ``cost`` milliseconds for it. With no link to it, it waits."""
         entry = self.entries[id]
-        self._release(entry, id)
+        if entry.taker is not None:
+            self._release(entry, id)
         member = self._directory.members.get(node)
         if member is None or not member.links:
             return self.wait(id, now)
@@ -102,8 +101,7 @@ class Ledger:
         entry.taker, entry.link, entry.held = node, member.links[0], False
         at_once = min(len(entry.task.body), self.inline)
         entry.sent_at, entry.interval = now, FIRST_CHECK + self._takers.leaves(at_once, now)
-        if entry.former:
-            entry.former.pop(node, None)
+        entry.former.pop(node, None)
         entry.cost = cost
         member.outstanding_ms += cost
         member.handed += 1
@@ -166,13 +164,11 @@ class Ledger:
             return
         member.handed -= 1
         if entry.sent_at >= member.wait_at:  # else its own word counts the task already
-            left = member.outstanding_ms - entry.cost
-            member.outstanding_ms = max(0.0, left)
+            member.outstanding_ms = max(0.0, member.outstanding_ms - entry.cost)
 
     def _outgoing(self, entry: Entry, now: int) -> Task:
-        if entry.expires is None:
-            return entry.task
-        return replace(entry.task, deadline=max(0, entry.expires - now))
+        task, expires = entry.task, entry.expires
+        return task if expires is None else replace(task, deadline=max(0, expires - now))
 
     def _cancel(self, node: str, id: str) -> list[Send]:
         member = self._directory.members.get(node)
@@ -192,7 +188,7 @@ class Ledger:
         if node is not None:
             self._takers.heard(node, now)
         if entry is None:
-            stray = isinstance(reply, Accepted) and node is not None and reply.id in self._ended
+            stray = isinstance(reply, Accepted) and reply.id in self._ended
             return [*self._cancel(node, reply.id)] if stray and node else []
         match reply:
             case Accepted() | Progress():
@@ -254,9 +250,8 @@ class Ledger:
 
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
         id = entry.task.id
-        cancels: list[Send] = []
-        if entry.taker != by or entry.second is not None or entry.former:
-            cancels = [send for node in entry.holders() if node != by for send in self._cancel(node, id)]
+        others = [node for node in entry.holders() if node != by]
+        cancels = [send for node in others for send in self._cancel(node, id)]
         self.take_back(id, cancel=False)
         if entry.lost and not isinstance(outcome, Refused):
             outcome = replace(outcome, hops=(*outcome.hops, *entry.lost))

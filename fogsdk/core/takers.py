@@ -3,6 +3,7 @@ its, and is silent when it does not answer that."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fogsdk.core.membership import Directory
@@ -43,10 +44,8 @@ class Takers:
         self._probes: Timers[str] = Timers()
         self._out_by = 0
         self._slowness = 1
-
-    def deadline(self) -> int | None:
+        self.deadline: Callable[[], int | None] = self._probes.next
         """When somebody is to be asked, or has been silent for too long."""
-        return self._probes.next()
 
     def holding(self, node: str) -> list[str]:
         """The ids of a node's tasks, oldest first."""

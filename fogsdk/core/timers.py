@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 
+_LOOK_EVERY = 64  # settings between two looks at how many of them are out of date
+
 
 def earliest(*times: int | None) -> int | None:
     """The first of several times, None being never."""
@@ -32,7 +34,7 @@ class Timers(Generic[K]):
         self._due[key] = at
         self._count += 1  # breaks ties, so that keys are never compared
         heapq.heappush(self._heap, (at, self._count, key))
-        if len(self._heap) > 64 + 2 * len(self._due):
+        if self._count % _LOOK_EVERY == 0 and len(self._heap) > _LOOK_EVERY + 2 * len(self._due):
             self._compact()
 
     def drop(self, key: K) -> None:

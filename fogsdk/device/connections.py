@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from fogsdk.core.events import LinkDown, LinkUp
 from fogsdk.device.dialer import Dialer
@@ -70,7 +71,8 @@ class Connections:
             self._housekeep(now)
         if self._dialer.has_opened:
             self._take_opened(now)
-        self._settle()
+        if self._ended:
+            self._settle()
         self._review()
 
     def flush(self) -> None:
@@ -150,7 +152,7 @@ class Connections:
             keepalive=KEEPALIVE,
             on_up=lambda: self._ended.append((connection, None)),
             on_down=lambda reason: self._end(connection, reason),
-            on_message=lambda topic, payload: self._hear(link, topic, payload),
+            on_message=partial(self._hear, link),
             on_close=lambda: self._forget(connection),
         )
         return connection

@@ -91,6 +91,7 @@ class Driver:
         )
         self.up, self.errors = self._connections.up, self._connections.errors
         self._until = 0.0
+        self._ident = 0
         self._turned = clock()
         self._due: int | None = None
         self._awake_by = 0
@@ -147,7 +148,7 @@ class Driver:
 
     def on_this_thread(self) -> bool:
         """Whether the caller is the driver's own thread."""
-        return threading.get_ident() == self._thread.ident
+        return threading.get_ident() == self._ident
 
     def close(self) -> None:
         """End the connection and the thread; what is not settled stays so."""
@@ -174,14 +175,16 @@ class Driver:
         with self._lock:
             news, self._news = self._news, []
         for each in news:
-            if isinstance(each, Settled):
-                self._on_settled(each)
-            else:
-                self._on_advanced(each)
+            match each:
+                case Settled():
+                    self._on_settled(each)
+                case Advanced():
+                    self._on_advanced(each)
 
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
+        self._ident = threading.get_ident()
         try:
             while not self._closing:
                 self._guarded_turn()
@@ -189,6 +192,7 @@ class Driver:
             self._hang_up()
             self._selector.close()
             self._waker.close()
+            self._ident = 0
 
     def _guarded_turn(self) -> None:
         """A bug on this thread must not leave every caller waiting for ever: it is logged, and the thread goes on."""
@@ -228,12 +232,13 @@ class Driver:
         return max(0.0, min(wait, self._timeout()))
 
     def _flush(self) -> None:
-        with self._lock:
-            self._publish(self._connections.current)
+        if self._outbox:
+            with self._lock:
+                self._publish(self._connections.current)
         self._connections.flush()
 
     def _publish(self, connection: MqttConnection | None) -> None:
-        for packet in self._outbox.pack() if self._outbox else ():
+        for packet in self._outbox.pack():
             if connection is not None and packet.link == connection.name:  # the ledger sends again what was for another
                 connection.publish(packet.topic, packet.payload, packet.retain)
 

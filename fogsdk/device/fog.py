@@ -8,8 +8,8 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, InvalidStateError, wait
 from concurrent.futures import TimeoutError as WaitedTooLong
+from concurrent.futures import wait
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,17 @@ from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
 from fogsdk.device import invite, posted
-from fogsdk.device.calls import build_task, value_of
+from fogsdk.device.calls import build_task
 from fogsdk.device.clock import clock
 from fogsdk.device.drivers import driver_for
-from fogsdk.device.future import FogFuture, Trace
+from fogsdk.device.future import FogFuture
 from fogsdk.device.mqtt import check_files, tls_context
 from fogsdk.device.posted import Receipt
 from fogsdk.device.session import Session
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, ConnectionFailed, DeadlineExceeded, FogError, TaskFailed, TaskRefused, WireError
 from fogsdk.wire.limits import INLINE_SIZE
-from fogsdk.wire.messages import Birth, Refused, Result, Task
+from fogsdk.wire.messages import Birth, Task
 from fogsdk.wire.topics import check_id
 
 if TYPE_CHECKING:
@@ -343,17 +343,7 @@ class Fog:
         future, submitted = self._futures.pop(settled.id, (None, 0))
         if future is None:
             return
-        outcome = settled.outcome
-        hops = () if isinstance(outcome, Refused) else outcome.hops
-        future.trace = Trace(hops, float(clock() - submitted))
-        future.tag = outcome.tag if isinstance(outcome, Result) else ""
-        try:
-            value = value_of(outcome)
-        except FogError as error:
-            _resolve(future, None, error)
-        else:
-            future.progress = 1.0
-            _resolve(future, value, None)
+        future.settle(settled.outcome, float(clock() - submitted))
         if self._disk is not None:
             self._disk.remove(settled.id)
 
@@ -387,13 +377,3 @@ class Fog:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "connected" if self._driver.up.is_set() else "reconnecting"
         return f"<Fog site={self.site!r} name={self.name!r} on {socket.gethostname()}: {state}>"
-
-
-def _resolve(future: FogFuture, value: Any, error: BaseException | None) -> None:
-    try:
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-    except (InvalidStateError, CancelledError):
-        pass  # cancelled in the same moment

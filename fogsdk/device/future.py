@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
+from fogsdk.device.calls import value_of
+from fogsdk.errors import FogError
 from fogsdk.wire.frozen import dataclass
-from fogsdk.wire.messages import Hop
+from fogsdk.wire.messages import Expired, Failed, Hop, Refused, Result
 
 log = logging.getLogger(__name__)
 
@@ -89,3 +92,22 @@ class FogFuture(Future[Any]):
                 watcher(fraction)
             except Exception:
                 log.exception("what watches the progress of %s raised", self.name)
+
+    def settle(self, outcome: Result | Failed | Refused | Expired, total: float) -> None:
+        """Take in what became of the task, ``total`` milliseconds after it was submitted; called by the SDK."""
+        hops: tuple[Hop, ...] = ()
+        match outcome:
+            case Result():
+                hops, self.tag = outcome.hops, outcome.tag
+            case Failed() | Expired():
+                hops = outcome.hops
+        self.trace = Trace(hops, total)
+        try:
+            value = value_of(outcome)
+            self.progress = 1.0
+            self.set_result(value)
+        except FogError as error:
+            with contextlib.suppress(InvalidStateError):
+                self.set_exception(error)
+        except InvalidStateError:
+            pass  # cancelled in the same moment

@@ -175,8 +175,8 @@ class MqttSocket:
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """Queue a publish at QoS 0."""
-        name = topic.encode()
-        size = 2 + len(name) + len(payload)
+        name, length = topic.encode(), len(payload)
+        size = 2 + len(name) + length
         head = bytearray((PUBLISH | RETAIN if retain else PUBLISH,))
         while size > 0x7F:
             head.append(size & 0x7F | 0x80)
@@ -184,7 +184,7 @@ class MqttSocket:
         head.append(size)
         head += len(name).to_bytes(2, "big")
         head += name
-        if len(payload) <= _SMALL:
+        if length <= _SMALL:
             self._unsent.append(bytes(head) + payload)
         else:
             self._unsent.extend((bytes(head), payload))
