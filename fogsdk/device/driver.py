@@ -206,7 +206,7 @@ class Driver:
 
     def _turn(self) -> None:
         """Wait for something to happen, take it in, write what is to be written, and tell the news; those who wait for
-        them wake up while this thread sees to the time, to connections, and to what the callbacks submitted."""
+        them wake up while this thread sees to connections, and to what the callbacks submitted."""
         for key, events in self._selector.select(max(0.0, self._until - time.monotonic())):
             if key.data is None:
                 self._waker.drain()
@@ -215,16 +215,14 @@ class Driver:
                 key.data.readable()
             if events & selectors.EVENT_WRITE:
                 key.data.writable()
+        self._tick()
         if self._outbox:
             self._flush()
         if self._news:
             self._tell_news()
-        self._tick()
         self._connections.review()
         self._flush()
         self._until = time.monotonic() + self._wait()
-        if self._news:
-            self._tell_news()
 
     def _wait(self) -> float:
         """Seconds until there is something to do though nothing comes in. What is due at once is begun here."""
@@ -251,7 +249,7 @@ class Driver:
         with self._lock:
             now, deadline = clock(), self._core.deadline()
             self._due = deadline
-            if self._inbox or self._outbox:
+            if self._inbox or self._outbox or self._news:
                 self._awake_by = now
             else:
                 longest = NAP if now - self._lone_at < STAYS_AWAKE else HOUSEKEEPING

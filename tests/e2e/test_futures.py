@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fogsdk import Fog, FogError
+from fogsdk import DeadlineExceeded, Fog, FogError
 from tests.e2e.journal import Journal
 from tests.e2e.site import Site
 from tests.support.waiting import eventually
@@ -131,6 +131,25 @@ def test_a_callback_can_submit_the_next_task(fog: Fog) -> None:
         lambda future: chained.set_result(fog.submit("increment", future.result()))
     )
     assert chained.result(5).result(5) == 3
+
+
+def test_a_callback_of_a_task_that_ran_out_of_time_can_submit_the_next_at_once(fog: Fog) -> None:
+    """Nothing comes in over the network then that would wake the thread which the callback is on."""
+    expired: list[Future[object]] = []
+    over = threading.Event()
+
+    def next_one(future: Future[object]) -> None:
+        expired.append(future)
+        if len(expired) == 5:
+            over.set()
+        else:
+            fog.submit("increment", 1, node="nobody", deadline=0.1).add_done_callback(next_one)
+
+    before = time.monotonic()
+    fog.submit("increment", 1, node="nobody", deadline=0.1).add_done_callback(next_one)
+    assert over.wait(10)
+    assert time.monotonic() - before < 3.0
+    assert [type(future.exception()) for future in expired] == [DeadlineExceeded] * 5
 
 
 def test_closing_cancels_what_is_open_and_stops_it(site: Site, journal: Journal) -> None:
