@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fogsdk.core.client import Client
 from fogsdk.core.commands import Command, Send, Settled, Start, Stop
 from fogsdk.core.events import Asked, LinkUp, NodeHeard, Replied, Submit, Tick
@@ -41,6 +43,17 @@ def test_a_node_that_was_started_while_the_bridge_was_away_is_asked_again() -> N
 def test_where_no_bridge_was_ever_seen_the_refusal_is_final() -> None:
     [settled] = refused_for_want_of_a_cloud(Client("home", "dev"))
     assert isinstance(settled, Settled)
+
+
+@pytest.mark.parametrize("node", ["n0", "n1"])
+def test_a_node_that_was_started_anew_is_known_for_what_it_is_now(node: str) -> None:
+    """Whichever of two it is, it gets the tasks that only it offers since then."""
+    client = Client("home", "dev")
+    client.handle(LinkUp("a"), 0)
+    for each in ("n0", "n1"):
+        client.handle(NodeHeard("a", each, Birth(1, "fog", 2)), 0)
+    client.handle(NodeHeard("a", node, Birth(2, "fog", 2, (BIG,))), 0)
+    assert to(client.handle(Submit(Task("t1", "big", b"")), 0)) == [node]
 
 
 def test_what_a_node_asked_for_in_an_earlier_life_is_dropped_and_the_rest_is_not() -> None:
