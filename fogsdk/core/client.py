@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from fogsdk.core.commands import Command, Note, Settled, Subscribe
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Entry, Orphaned
@@ -194,9 +196,12 @@ class Client:
         if len(pool) < 2:
             return pool[0] if pool else None
         name, mean = task.name, self._costs.mean(task.name)
-        if mean is None:
-            return min(pool, key=lambda member: member.completion(name, self._common(member, task), now))
-        return min(pool, key=lambda member: member.completion(name, mean, now))
+        best, least = pool[0], inf
+        for member in pool:
+            expected = member.completion(name, self._common(member, task) if mean is None else mean, now)
+            if expected < least:
+                best, least = member, expected
+        return best
 
     def _ran(self, member: Member, task: Task) -> float:
         ran = member.ran(task.name)

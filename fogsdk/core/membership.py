@@ -28,10 +28,11 @@ FORGET_EVERY = 1000
 class Member:
     """What is known of one node: small, for there may be thousands. Times are in milliseconds.
 
-    ``links`` are those over which it can be reached, the one to use first. ``failing`` is the node whose last fault is
-    not over: it was not heard since. It is full ``full_until`` then, and later once it has ``room`` tasks, for those of
-    no more than ``full_priority``. ``handed`` are the tasks that this core gave it since its last beat, less those that
-    came back. What was ``learned`` of it is there once there is something.
+    ``links`` are those over which it can be reached, the one to use first. One that is ``leaving`` said that it takes
+    nothing new. ``failing`` is the node whose last fault is not over: it was not heard since. It is full ``full_until``
+    then, and later once it has ``room`` tasks, for those of no more than ``full_priority``. ``handed`` are the tasks
+    that this core gave it since its last beat, less those that came back. What was ``learned`` of it is there once
+    there is something.
     """
 
     node: str
@@ -40,6 +41,7 @@ class Member:
     links: tuple[str, ...] = ()
     beat: Beat | None = None
     lost: bool = False
+    leaving: bool = False
     failing: bool = False
     suspect_until: int = 0
     silences: int = 0
@@ -85,11 +87,6 @@ class Member:
             return False
         self.room, self.full_until = self.room + 1, 0
         return True
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the node said that it takes nothing new."""
-        return self.birth.capacity == 0 or (self.beat is not None and self.beat.draining)
 
     @property
     def experience(self) -> Learned:
@@ -198,6 +195,7 @@ class Directory:
             member = Member(node, birth, {}, learned=member.learned if member else None)
             self.members[node] = member
         member.birth = birth
+        member.leaving = birth.capacity == 0 or (member.beat is not None and member.beat.draining)
         member.tasks = _by_name(birth.tasks)
         _reach(member, link)
         self._alive(member, now)
@@ -213,6 +211,7 @@ class Directory:
         if beat.seq == before:
             return False  # the same over another link
         member.beat, member.handed = beat, 0
+        member.leaving = member.birth.capacity == 0 or beat.draining
         member.says(beat.wait, now)
         self._alive(member, now)
         if member.node in self._watched:
