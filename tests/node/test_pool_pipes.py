@@ -55,13 +55,16 @@ async def test_behind_a_job_that_is_not_quick_after_all_nobody_waits() -> None:
 
 @on_a_loop
 async def test_what_was_taken_away_from_a_worker_may_come_back_to_it_and_runs_once() -> None:
-    async with at_bench(Pool([TASKS], 1)) as bench:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
         await bench.value("increment", 1)
         first = bench.start("rest", 0.2, quick=True)
         behind = [bench.start("increment", number, quick=True) for number in range(3)]
         for job in [first, *behind]:
             assert isinstance(await bench.outcome(job), JobDone)
             assert len(bench.about(job)) == 1
+        [worker] = pool._workers.values()
+        assert worker._given <= 2 + 2 * len(behind), "meanwhile they wait elsewhere, and are not sent again and again"
         assert await bench.value("increment", 1) == 2
 
 
