@@ -23,7 +23,9 @@ class Buffer(Protocol):
 @dataclass(slots=True)
 class Incoming:
     """A task or result whose body comes in chunks into ``buffer``. ``node`` is who receives it, for the sender, if that
-    is a node that takes tasks; ``announced_at`` is when its head came. Times are in milliseconds."""
+    is a node that takes tasks; ``announced_at`` is when its head came, ``heard_at`` when anything new of the body did.
+    Times are in milliseconds.
+    """
 
     link: str
     head: Task | Result
@@ -48,8 +50,8 @@ class Incoming:
         if chunk.at > self.upto or end > len(self.buffer):
             complained, self.complained = self.complained, True
             return None if complained else self.got(again=True)
-        self.heard_at = now
         if end > self.upto:
+            self.heard_at = now
             self.buffer.write(self.upto, memoryview(chunk.data)[self.upto - chunk.at :])
             self.upto, self.complained = end, False
         return self.got()

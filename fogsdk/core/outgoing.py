@@ -1,8 +1,10 @@
 """One body on its way out in chunks: how far it is, and how much of it may be under way at once.
 
 The receiver takes chunks in order and says up to where it has them; who sends goes back to there when one was lost
-(go-back-N, RFC 3366 section 1.2). How much may be under way is learned from how long chunks take, as LEDBAT (RFC 6817)
-does: more while they arrive soon, less when they queue. So a slow link, which others share, is not filled for seconds.
+(go-back-N, RFC 3366 section 1.2). It learns that by asking, and of the answers to a question that it put several times
+one counts, so that nothing leaves twice for the others. How much may be under way is learned from how long chunks take,
+as LEDBAT (RFC 6817) does: more while that is hardly longer than the least that was seen, which is the way itself, less
+when they queue. So a slow link, which others share, is not filled for seconds, and one to far away is.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from fogsdk.wire.limits import CHUNK_SIZE
 from fogsdk.wire.messages import Chunk, Got, Result, Task, Transfer
 
 TARGET = 30
-"""Milliseconds that a chunk may take to be there and acknowledged: longer means that it waits in queues."""
+"""Milliseconds that a chunk may take to be there and acknowledged beyond the least: longer means that it queues."""
 FIRST_WINDOW, LEAST_WINDOW, MOST_WINDOW = 256 * 1024, 32 * 1024, 4 * 1024 * 1024
 """Bytes that may be under way: at first, at the least and at the most."""
 ANNOUNCE_AGAIN, ANNOUNCE_LAST = 250, 2000
-"""Milliseconds without a word from the receiver until the transfer is announced again; doubled each time."""
+"""Milliseconds in which nothing more is there until the transfer is announced again; doubled each time."""
+LONGEST_WAIT = 15_000
+"""Milliseconds that this takes at the most: on a link where chunks are long under way, it is twice as long as they."""
 GIVE_UP_AFTER = 60_000
 """Milliseconds without a word after which a transfer is over, on either side."""
 
@@ -28,7 +32,13 @@ GIVE_UP_AFTER = 60_000
 @dataclass(slots=True)
 class Outgoing:
     """A task or result that is sent to ``topic``. ``sent_at`` is when it was handed in, from which its deadline counts;
-    ``node`` is who sends it, for the receiver, if that is a node that answers. Times are in milliseconds."""
+    ``node`` is who sends it, for the receiver, if that is a node that answers. Times are in milliseconds.
+
+    From ``due`` on it is not known where the receiver is, and it is asked. ``asked_at`` is when the first question left
+    since the last chunk did. ``least`` and ``latest`` are how long the way takes, ``under_way`` where the chunks end
+    that are not acknowledged, and when they left: not those that leave again, up to ``resent``, since no acknowledgement
+    says of which it is.
+    """
 
     link: str
     topic: str
@@ -41,40 +51,55 @@ class Outgoing:
     interval: int = ANNOUNCE_AGAIN
     answered: bool = False
     asking: bool = True
+    asked_at: int | None = None
     acked: int = 0
     next: int = 0
+    resent: int = 0
     window: int = FIRST_WINDOW
     cut_at: int = 0
+    least: int | None = None
+    latest: int = 0
     under_way: deque[tuple[int, int]] = field(default_factory=deque)
 
     def announce(self, now: int) -> Send:
-        """Say what is to come, and ask from where on it is needed."""
-        self.asking, self.due = True, now + self.interval
-        self.interval = min(ANNOUNCE_LAST, 2 * self.interval)
+        """Say what is to come, and ask from where on it is needed. Before that is due it is said in passing, as a sign
+        of life that asks for one: chunks go on."""
+        if now >= self.due:
+            wait = max(self.interval, self._wait)
+            self.asking, self.due = True, now + wait
+            self.interval = min(ANNOUNCE_LAST, 2 * self.interval)
+        if self.asked_at is None:
+            self.asked_at = now
         message = replace(self.message, body=b"")
         if isinstance(message, Task) and message.deadline is not None:
             message = replace(message, deadline=max(0, message.deadline - (now - self.sent_at)))
         head = codec.encode([message])
         return self._send(Transfer(message.id, len(self.message.body), head, self.tag, self.node))
 
+    def go_over(self, link: str, is_new: bool = False) -> None:
+        """It goes over this link from now on. How long that takes is still to be learned, if it is another or new."""
+        if is_new or link != self.link:
+            self.link, self.least, self.asked_at = link, None, None
+            self.under_way.clear()
+
     def got(self, got: Got, now: int) -> list[Send]:
         """Take in what the receiver has, and send what may follow. What cannot be is passed over.
 
-        While it is asked where it is, nothing more is sent: what is under way gets there before the question.
+        While it is asked where it is, nothing more is sent: what is under way gets there before the question. The first
+        answer counts. Those to the same question put again came late, and say no more than other acknowledgements.
         """
         if got.upto > len(self.message.body) or (got.upto > self.next and not got.again):
             return []
-        self.heard_at, self.interval, self.answered = now, ANNOUNCE_AGAIN, True
-        self.due = now + ANNOUNCE_AGAIN
-        if got.again:
-            if got.upto < self.next:  # what was under way is lost
-                self.window = max(LEAST_WINDOW, self.window // 2)
-            self.acked = self.next = got.upto
-            self.asking = False
-            self.under_way.clear()
+        self.heard_at, self.answered = now, True
+        if got.again and (self.asking or got.upto > self.next):
+            self._go_on(got.upto, now)
         elif got.upto > self.acked:
             self._adapt(got.upto, now)
             self.acked = got.upto
+        else:
+            return []
+        self.interval = ANNOUNCE_AGAIN
+        self.due = now + self._wait
         return [] if self.asking else self._fill(now)
 
     @property
@@ -82,25 +107,55 @@ class Outgoing:
         """Whether the receiver has everything."""
         return self.acked == len(self.message.body)
 
+    @property
+    def _wait(self) -> int:
+        return max(ANNOUNCE_AGAIN, min(LONGEST_WAIT, 2 * self.latest))
+
+    def _go_on(self, upto: int, now: int) -> None:
+        """From where the receiver is."""
+        if upto == self.next and self.asked_at is not None:  # the last chunk is there: this answers no earlier question
+            self._took(now - self.asked_at)
+        elif upto < self.next:  # what was under way is lost
+            self.window = max(LEAST_WINDOW, self.window // 2)
+            self.resent = self.next if upto >= self.acked else upto
+        self.acked = self.next = upto
+        self.asking = False
+        self.under_way.clear()
+
+    def _took(self, took: int) -> int:
+        """Learn how long the way takes; returns for how long this one queued."""
+        self.latest = took
+        self.least = took if self.least is None else min(took, self.least)
+        return took - self.least
+
     def _adapt(self, upto: int, now: int) -> None:
-        left = now
+        left = None
         while self.under_way and self.under_way[0][0] <= upto:
             left = self.under_way.popleft()[1]
+        if left is None:
+            return
         took = now - left
-        if took <= TARGET:
+        queued = self._took(took)
+        if queued <= TARGET:
             self.window = min(MOST_WINDOW, self.window + upto - self.acked)
         elif left >= self.cut_at:  # once for each window: what is under way left before it was made smaller
-            self.window = max(LEAST_WINDOW, self.window * max(TARGET, took // 2) // took)
+            self.window = max(LEAST_WINDOW, self.window * max(took - queued + TARGET, took // 2) // took)
             self.cut_at = now
 
     def _fill(self, now: int) -> list[Send]:
         body, sends = memoryview(self.message.body), []
-        size = max(LEAST_WINDOW // 2, min(CHUNK_SIZE, self.window // 4))
+        in_time = (
+            self.window * TARGET // (2 * self.latest + 1)
+        )  # by the way it goes: a chunk is not to be a queue itself
+        size = max(LEAST_WINDOW // 2, min(CHUNK_SIZE, self.window // 4, in_time))
         while self.next < len(body) and self.next - self.acked < self.window:
             end = min(len(body), self.next + size)
             sends.append(self._send(Chunk(self.message.id, self.next, body[self.next : end], self.tag, self.node)))
-            self.under_way.append((end, now))
+            if end > self.resent:
+                self.under_way.append((end, now))
             self.next = end
+        if sends:
+            self.asked_at = None
         return sends
 
     def _send(self, message: Transfer | Chunk) -> Send:

@@ -41,9 +41,10 @@ from fogsdk.wire.messages import (
 )
 
 WHOLE_AFTER = 1500
-"""Milliseconds after which a result goes out in one payload, if it fits: its receiver seems to know no chunks."""
+"""Milliseconds after which a result goes out in one payload, if it fits: its receiver seems to know no chunks. One that
+does not fit is announced until ``GIVE_UP_AFTER``, in case its receiver does and is only slow to answer."""
 MOST_INCOMING = 256
-"""Bodies on their way in at once."""
+"""Arguments on their way in at once, of which one sender may have a quarter; and as many results."""
 
 Allocate = Callable[[int], Buffer]
 """Sets memory aside, so many bytes."""
@@ -129,6 +130,8 @@ class Transfers:
             self._links[event.link] = None
             for each in self._outgoing.values():
                 each.due = now
+                if each.link == event.link:
+                    each.go_over(event.link, is_new=True)
         out = self._pass_on(event, now)
         if isinstance(event, (Tick, LinkUp)):
             out += self._look(now)
@@ -164,13 +167,15 @@ class Transfers:
                 return _whole(command, message)
             if known is None or known.message.body is not message.body:
                 known = self._outgoing[key] = self._begin(command, message, now)
+            elif isinstance(message, Task):
+                known.due = now  # whoever is to have it now may know nothing of it
             known.message, known.sent_at = message, now
         elif isinstance(message, Cancel):
             self._outgoing.pop(key, None)
             return command
         elif known is None or (isinstance(message, Refused) and message.reason != "unknown-id"):
             return command
-        known.link = command.link
+        known.go_over(command.link)
         return known.announce(now)
 
     def _begin(self, send: Send, message: Task | Result, now: int) -> Outgoing:
@@ -212,11 +217,19 @@ class Transfers:
         known = self._incoming.get(key)
         if known is None or len(known.buffer) != transfer.size:
             self._drop(key[:3])
-            answer = self._answer_at_once(event, head, transfer, now)
-            if answer is not None:
-                return answer
+            if event.is_reply and head.id not in self._core.ledger.entries:  # settled: whatever it is, it is not needed
+                return [self._say(event, Got(head.id, transfer.size, True, transfer.tag))]
+            no_room = self._no_room(event, transfer.size)
+            if no_room is not None:
+                return self._turned_back(event, *no_room, now)
             node = "" if event.is_reply else self._me
-            buffer = self._allocate(transfer.size)
+            try:
+                buffer = self._allocate(transfer.size)
+            except OSError as error:  # no memory, or no descriptors, are left
+                return self._turned_back(event, "overloaded", f"no memory for {transfer.size} bytes: {error}", now)
+            refused = self._would_refuse(event, head, buffer, now)
+            if refused:
+                return refused
             known = self._incoming[key] = Incoming(event.link, head, transfer.tag, node, buffer, now, now)
         return [self._say(event, known.announced(event.link, head, now)), *self._moving(event, now)]
 
@@ -250,34 +263,36 @@ class Transfers:
             )
         return head
 
-    def _answer_at_once(
-        self, event: Carried, head: Task | Result, transfer: Transfer, now: int
-    ) -> list[Command] | None:
-        """What to say of a body that is not to be sent; None where it is welcome."""
-        taken = self.incoming_bytes
-        if event.is_reply:
-            if head.id not in self._core.ledger.entries:  # settled: whatever it is, it is not needed any more
-                return [self._say(event, Got(head.id, transfer.size, True, transfer.tag))]
-            no_room = taken + transfer.size > self._room or len(self._incoming) >= MOST_INCOMING
-            return [] if no_room else None  # it will be announced again
-        assert self._turn_away is not None
-        assert isinstance(head, Task)
-        refusal = self._no_room(event.sender, transfer.size, taken)
-        if refusal is not None:
-            reason, message = refusal
-            retry = None if reason == "too-large" else 1000
-            answer = Refused(head.id, self._me, reason, message, retry)
-            return [Send(event.link, topics.reply(self._site, event.sender), answer)]
-        asked = Asked(event.link, event.sender, replace(head, body=self._allocate(transfer.size).view()))
-        return self._filtered(self._turn_away(asked, taken, now), now) or None
-
-    def _no_room(self, sender: str, size: int, taken: int) -> tuple[str, str] | None:
+    def _no_room(self, event: Carried, size: int) -> tuple[str, str] | None:
+        """Why a body cannot come now, None where it can."""
         if size > self._room:
             return "too-large", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
-        own = sum(len(each.buffer) for key, each in self._incoming.items() if key[1] == sender)
-        if taken + size > self._room or (own and own + size > self._room // 2) or len(self._incoming) >= MOST_INCOMING:
-            return "overloaded", f"{taken} bytes of {self._room} are on their way to {self._me} already"
-        return None
+        taken = self.incoming_bytes
+        alike = [(key[1], len(each.buffer)) for key, each in self._incoming.items() if key[0] == event.is_reply]
+        full = taken + size > self._room or len(alike) >= MOST_INCOMING
+        if not event.is_reply:  # one sender is to leave some to the others
+            own = [length for sender, length in alike if sender == event.sender]
+            full |= bool(own) and (sum(own) + size > self._room // 2 or len(own) >= MOST_INCOMING // 4)
+        if not full:
+            return None
+        return "overloaded", f"{taken} bytes of {self._room}, of {len(alike)} bodies, are on their way to {self._me}"
+
+    def _turned_back(self, event: Carried, reason: str, said: str, now: int) -> list[Command]:
+        """A task is to go elsewhere, or to come later; a result that it is known of, and is to be announced again."""
+        message = event.message
+        if event.is_reply:
+            return [self._say(event, Got(message.id, 0, False, message.tag)), *self._moving(event, now)]
+        retry = None if reason == "too-large" else 1000
+        return [
+            Send(event.link, topics.reply(self._site, event.sender), Refused(message.id, self._me, reason, said, retry))
+        ]
+
+    def _would_refuse(self, event: Carried, head: Task | Result, buffer: Buffer, now: int) -> list[Command]:
+        """What the core says to a task that it would not take, or has already; nothing where it is welcome."""
+        if event.is_reply or self._turn_away is None or not isinstance(head, Task):
+            return []
+        asked = Asked(event.link, event.sender, replace(head, body=buffer.view()))
+        return self._filtered(self._turn_away(asked, self.incoming_bytes, now), now)
 
     def _chunk(self, event: Carried, chunk: Chunk, now: int) -> list[Command]:
         key = _key(event)
@@ -306,7 +321,7 @@ class Transfers:
         known = self._outgoing.get((topic, got.id))
         if known is None or known.tag != got.tag:
             return []
-        known.link = event.link
+        known.go_over(event.link)
         before = known.next
         sends = known.got(got, now)
         if known.is_over:
@@ -340,13 +355,14 @@ class Transfers:
 
     def _again(self, where: tuple[str, str], outgoing: Outgoing, now: int) -> list[Command]:
         silent, message = now - outgoing.heard_at, outgoing.message
+        patience = WHOLE_AFTER if len(message.body) <= RECORD_SIZE else GIVE_UP_AFTER
+        if isinstance(message, Result) and not outgoing.answered and silent >= patience:
+            del self._outgoing[where]
+            return [_whole(Send(outgoing.link, outgoing.topic, message), message)]
         unwanted = isinstance(message, Task) and message.id not in self._core.ledger.entries
         if unwanted or silent >= GIVE_UP_AFTER:
             del self._outgoing[where]
             return []
-        if isinstance(message, Result) and not outgoing.answered and silent >= WHOLE_AFTER:
-            del self._outgoing[where]
-            return [_whole(Send(outgoing.link, outgoing.topic, message), message)]
         return [outgoing.announce(now)]
 
 

@@ -154,6 +154,6 @@ def test_progress_of_an_upload_is_a_sign_of_life() -> None:
         sent = []
         while (due := core.deadline()) is not None and due <= now:
             sent += core.handle(Tick(), due)
-        sent += core.handle(Carried("a", "", Got("t1", 1000 * upto, False, "", node)), now)
+        sent += core.handle(Carried("a", "", Got("t1", 1000 * (upto + 1), False, "", node)), now)
         assert all(isinstance(send, Send) and isinstance(send.message, Chunk) for send in sent)
         assert client.ledger.entries["t1"].taker == node
