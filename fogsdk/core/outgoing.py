@@ -34,10 +34,11 @@ class Outgoing:
     """A task or result that is sent to ``topic``. ``sent_at`` is when it was handed in, from which its deadline counts;
     ``node`` is who sends it, for the receiver, if that is a node that answers. Times are in milliseconds.
 
+    ``heard_at`` is when the receiver was heard, ``moved_at`` when it had more, or said from where on to send.
     From ``due`` on it is not known where the receiver is, and it is asked. ``asked_at`` is when the first question left
     since the last chunk did. ``least`` and ``latest`` are how long the way takes, ``under_way`` where the chunks end
-    that are not acknowledged, and when they left: not those that leave again, up to ``resent``, since no acknowledgement
-    says of which it is.
+    that are not acknowledged, and when they left; not those that leave again, up to ``resent``: no acknowledgement says
+    of which it is.
     """
 
     link: str
@@ -48,6 +49,7 @@ class Outgoing:
     sent_at: int
     heard_at: int
     due: int = 0
+    moved_at: int = 0
     interval: int = ANNOUNCE_AGAIN
     answered: bool = False
     asking: bool = True
@@ -76,6 +78,10 @@ class Outgoing:
         head = codec.encode([message])
         return self._send(Transfer(message.id, len(self.message.body), head, self.tag, self.node))
 
+    def gets_on(self, now: int) -> bool:
+        """Whether its receiver takes it in."""
+        return self.answered and now - self.moved_at < 2 * ANNOUNCE_LAST
+
     def go_over(self, link: str, is_new: bool = False) -> None:
         """It goes over this link from now on. How long that takes is still to be learned, if it is another or new."""
         if is_new or link != self.link:
@@ -98,7 +104,7 @@ class Outgoing:
             self.acked = got.upto
         else:
             return []
-        self.interval = ANNOUNCE_AGAIN
+        self.interval, self.moved_at = ANNOUNCE_AGAIN, now
         self.due = now + self._wait
         return [] if self.asking else self._fill(now)
 
@@ -137,7 +143,7 @@ class Outgoing:
         took = now - left
         queued = self._took(took)
         if queued <= TARGET:
-            self.window = min(MOST_WINDOW, self.window + upto - self.acked)
+            self.window = min(MOST_WINDOW, self.window + (upto - self.acked) * (TARGET - queued) // TARGET)
         elif left >= self.cut_at:  # once for each window: what is under way left before it was made smaller
             self.window = max(LEAST_WINDOW, self.window * max(took - queued + TARGET, took // 2) // took)
             self.cut_at = now

@@ -166,6 +166,9 @@ class Transfers:
             if command.as_json:
                 return _whole(command, message)
             if known is None or known.message.body is not message.body:
+                if isinstance(message, Result) and not self._make_room(len(message.body), now):
+                    said = f"{self._me} sends so many results that it has no room for this one"
+                    return replace(command, message=Refused(message.id, self._me, "overloaded", said, 1000))
                 known = self._outgoing[key] = self._begin(command, message, now)
             elif isinstance(message, Task):
                 known.due = now  # whoever is to have it now may know nothing of it
@@ -180,19 +183,19 @@ class Transfers:
 
     def _begin(self, send: Send, message: Task | Result, now: int) -> Outgoing:
         if isinstance(message, Task):  # its id means these arguments and no others
-            return Outgoing(send.link, send.topic, message, "", "", now, now)
+            return Outgoing(send.link, send.topic, message, "", "", now, now, now, now)
         self._count += 1
-        self._make_room(len(message.body))
-        return Outgoing(send.link, send.topic, message, f"{self._run}-{self._count:x}", self._me, now, now)
+        return Outgoing(send.link, send.topic, message, f"{self._run}-{self._count:x}", self._me, now, now, now, now)
 
-    def _make_room(self, size: int) -> None:
-        """Drop results that wait for their receivers, longest unheard first, where they are too many."""
-        results = [(each.heard_at, where) for where, each in self._outgoing.items() if isinstance(each.message, Result)]
-        left = size + sum(len(self._outgoing[where].message.body) for _, where in results)
-        for _, where in sorted(results):
-            if left <= self._room:
-                return
-            left -= len(self._outgoing.pop(where).message.body)
+    def _make_room(self, size: int, now: int) -> bool:
+        """Drop results that wait for their receivers, longest first, where they are too many; not those that get on:
+        if one replaced the other all the time, none would ever be there. Returns whether there is room now."""
+        results = {where: each for where, each in self._outgoing.items() if isinstance(each.message, Result)}
+        left = size + sum(len(each.message.body) for each in results.values())
+        for where, each in sorted(results.items(), key=lambda item: item[1].moved_at):
+            if left > self._room and not each.gets_on(now):
+                left -= len(self._outgoing.pop(where).message.body)
+        return left <= max(size, self._room)
 
     # ------------------------------------------------------------ what comes in
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fogsdk.core.client import Client
@@ -36,13 +38,34 @@ class Chunked:
 allocate = Memory
 
 
+@dataclass
+class Way:
+    """One direction of a link: what is sent over it leaves at so many bytes a millisecond, one after the other, and is
+    there ``delay`` milliseconds later."""
+
+    rate: float
+    delay: int
+    free_at: float = 0.0
+
+    def arrives(self, size: int, now: int) -> int:
+        self.free_at = max(self.free_at, now) + size / self.rate
+        return math.ceil(self.free_at) + self.delay
+
+
 class LargeWorld(World):
-    """``carried`` counts the bytes of each task and answer that left their sender in chunks, by topic and id."""
+    """``carried`` counts the bytes of each task and answer that left their sender in chunks, by topic and id. Peers are
+    next to their brokers, but for those in ``up_from`` and ``down_to``."""
 
     def __init__(self, seed: int, brokers: tuple[str, ...] = ("a",), faults: float = 0.0, room: int = ROOM) -> None:
         super().__init__(seed, brokers, faults)
         self.room = room
         self.carried: dict[tuple[str, str], int] = {}
+        self.up_from: dict[str, Way] = {}
+        self.down_to: dict[str, Way] = {}
+
+    def put_far(self, name: str, rate: float, delay: int) -> None:
+        """Between this peer and the brokers is a link of so many bytes a millisecond, and of this delay, each way."""
+        self.up_from[name], self.down_to[name] = Way(rate, delay), Way(rate, delay)
 
     def _add(self, peer: Peer) -> Peer:
         peer.core = Chunked(peer.core, peer.name, str(peer.life), self.room)
@@ -53,13 +76,20 @@ class LargeWorld(World):
         if self.faults:
             super()._arrive(peer, broker, topic, payload, safe)
         else:
-            self.later(1, lambda: self._deliver(peer, broker, topic, payload))
+            way = self.down_to.get(peer.name)
+            delay = 1 if way is None else way.arrives(len(payload), self.now) - self.now
+            self.later(delay, lambda: self._deliver(peer, broker, topic, payload))
 
     def _send(self, peer: Peer, send: Any) -> None:
         if isinstance(send.message, Chunk):
             key = (send.topic, send.message.id)
             self.carried[key] = self.carried.get(key, 0) + len(send.message.data)
-        super()._send(peer, send)
+        way = self.up_from.get(peer.name)
+        if way is None:
+            super()._send(peer, send)
+        elif send.link in peer.links:
+            size = len(codec.encode([send.message]))
+            self.later(way.arrives(size, self.now) - self.now, lambda: super(LargeWorld, self)._send(peer, send))
 
     def _deliver(self, peer: Peer, broker: str, topic: str, payload: bytes) -> None:
         at = topics.parse(topic)
@@ -86,4 +116,4 @@ class LargeWorld(World):
         return self.peers[name].core.transfers  # type: ignore[no-any-return]
 
 
-__all__ = ["Client", "LargeWorld", "allocate"]
+__all__ = ["Client", "LargeWorld", "Way", "allocate"]
