@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused, TooLarge, WireError
-from fogsdk.wire import limits, values
+from fogsdk.wire import limits, topics, values
 from fogsdk.wire.messages import Body, TaskInfo
 
 Join = Callable[[list[Body]], Body]
@@ -68,7 +68,7 @@ class TaskSpec:
     @property
     def signature(self) -> str:
         """The function's signature as text, for people."""
-        return str(self.parameters)[: limits.TEXT_LENGTH]
+        return plain(str(self.parameters))
 
     @property
     def info(self) -> TaskInfo:
@@ -88,7 +88,7 @@ class TaskSpec:
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0][: limits.TEXT_LENGTH]
+        return plain((inspect.getdoc(self.function) or "").partition("\n")[0])
 
 
 registry: dict[str, TaskSpec] = {}
@@ -174,7 +174,7 @@ def _where(function: Callable[..., Any]) -> str:
 def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
     """Import task modules by name, the working directory included, and return every task declared so far.
 
-    Raises ConfigError when a module cannot be imported.
+    Raises ConfigError when a module cannot be imported, and for more tasks than a node can announce.
     """
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
@@ -184,6 +184,11 @@ def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
             importlib.import_module(module)
         except Exception as error:
             raise ConfigError(f"cannot import the task module {module!r}: {type(error).__name__}: {error}") from error
+    if len(registry) > limits.TASKS:
+        raise ConfigError(
+            f"the task modules declare {len(registry)} tasks, and a node announces {limits.TASKS} at the most: "
+            f"give some of the modules to another node"
+        )
     return dict(registry)
 
 
@@ -228,7 +233,10 @@ def perform(
         return _step(spec, *bodies)
     args, kwargs = _arguments(spec, bodies[0])
     if kind == "split" and spec.split is not None:
-        return tuple(_encode_part(part, join) for part in spec.split(list(shares), *args, **kwargs))
+        parts = list(spec.split(list(shares), *args, **kwargs))
+        if len(parts) > len(shares):
+            raise TaskDefinitionError(f"split returned {len(parts)} parts for {len(shares)} shares")
+        return tuple([_encode_part(part, join) for part in parts])
     if kind != "run":
         raise TaskRefused("bad-arguments", f"task {name!r} declares no split and merge")
     return _encode_result(spec.function(*args, **kwargs), join)
@@ -296,6 +304,31 @@ def describe(error: BaseException) -> tuple[str, str, str]:
         message = str(error)
     except Exception as second:  # noqa: BLE001 - whatever a task's own exception does
         message = f"<its message cannot be shown: {type(second).__name__}>"
-    texts = type(error).__qualname__[: limits.NAME_LENGTH], message[: limits.TEXT_LENGTH], "".join(lines)
-    name, message, text = (each.encode("utf-8", "backslashreplace").decode() for each in texts)  # lone surrogates
-    return name, message[: limits.TEXT_LENGTH], text[-limits.TRACEBACK_LENGTH :]
+    name = plain(type(error).__qualname__, limits.NAME_LENGTH)
+    return name, plain(message), _encodable("".join(lines))[-limits.TRACEBACK_LENGTH :]
+
+
+def refusal(refused: TaskRefused) -> tuple[str, str, float | None]:
+    """Return a refusal as (reason, message cut to the wire's limit, seconds to wait).
+
+    Raises TaskDefinitionError for one that the wire cannot carry.
+    """
+    reason: Any = refused.reason  # which a task may have set to anything
+    seconds = refused.retry_after
+    if not isinstance(reason, str) or not topics.is_id(reason):
+        problem = f"the reason has 1 to {limits.ID_LENGTH} of a-z, 0-9 and '-', and is not {reason!r:.80}"
+    elif seconds is not None and not 0 <= seconds * 1000 <= limits.DURATION:
+        problem = f"retry_after is a number of seconds, 0 or more, or None, and not {seconds!r:.80}"
+    else:
+        return str(reason), plain(str(refused.message)), None if seconds is None else float(seconds)
+    raise TaskDefinitionError(f"the task refuses in a way that nobody can be told: {problem}")
+
+
+def plain(text: str, most: int = limits.TEXT_LENGTH) -> str:
+    """The beginning of a text, ``most`` characters, as UTF-8 can carry it."""
+    return _encodable(text[:most])[:most]
+
+
+def _encodable(text: str) -> str:
+    # Names of files that are not UTF-8 come to Python as lone surrogates.
+    return text.encode("utf-8", "backslashreplace").decode()

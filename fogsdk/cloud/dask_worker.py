@@ -167,17 +167,23 @@ def _perform(order: Order) -> Answer:
             value = tasks.perform(order.kind, order.name, order.bodies, order.shares)
     except Stopped:
         raise
-    except TaskRefused as refusal:
-        return ("refused", refusal.reason, _plain(refusal.message), refusal.retry_after)
+    except TaskRefused as refused:
+        return _refusal(refused, _since(begun))
     except BaseException as error:  # noqa: BLE001  sys.exit() in a task is its failure, not the worker's end
         return ("failed", *_describe(error, order.memory), _since(begun))
     return ("split" if order.kind == "split" else "done", value, _since(begun))
 
 
+def _refusal(refused: TaskRefused, ran: float) -> Answer:
+    try:
+        return ("refused", *tasks.refusal(refused))
+    except Exception as error:  # noqa: BLE001 - what a task puts into its refusal, or makes of the class
+        return ("failed", *_describe(error, None), ran)
+
+
 def _describe(error: BaseException, memory: int | None) -> tuple[str, str, str]:
     here = error.__traceback__  # begins with this file's own frame, which tells nobody anything
-    description = tasks.describe(error.with_traceback(here and here.tb_next))
-    type_, message, traceback = map(_plain, description)
+    type_, message, traceback = tasks.describe(error.with_traceback(here and here.tb_next))
     if isinstance(error, MemoryError) and memory is not None:
         return (
             "MemoryLimit",
@@ -185,11 +191,6 @@ def _describe(error: BaseException, memory: int | None) -> tuple[str, str, str]:
             traceback,
         )
     return type_, message, traceback
-
-
-def _plain(text: str) -> str:
-    """Text that UTF-8 can carry: names of files that are not UTF-8 come to Python as lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _since(begun: float) -> float:

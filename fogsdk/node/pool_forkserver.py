@@ -12,6 +12,7 @@ from fogsdk.errors import ConfigError
 from fogsdk.node.pool_link import Link
 from fogsdk.node.worker_forkserver import COMMAND, FORK, command_line, how_it_ended
 from fogsdk.node.worker_frames import Frame
+from fogsdk.wire import values
 from fogsdk.wire.messages import TaskInfo
 
 _PATIENCE = 5.0  # seconds for the fork server to end on its own
@@ -93,13 +94,13 @@ class ForkServer:
                 self._process.kill()
 
     def _hear(self, frames: list[Frame]) -> None:
-        for fields, _ in frames:
+        for fields, bodies in frames:
             match fields:
                 case ["died", int(number), str(how)]:
                     self._on_died(number, how)
-                case ["loaded", list(tasks)]:
+                case ["loaded"]:
                     self._up = True
-                    self.tasks = tuple(TaskInfo(*fields) for fields in tasks)
+                    self.tasks = tuple(TaskInfo(*each) for each in values.decode(bodies[0]))
                     self._settle(None)
                 case ["broken", str(problem)]:
                     self._settle(problem)

@@ -96,8 +96,8 @@ def _run(
             result = tasks.perform(kind, name, bodies, shares, _joined)
     except SystemExit:
         raise
-    except TaskRefused as refusal:
-        return ["refused", refusal.reason, _plain(refusal.message), refusal.retry_after], ()
+    except TaskRefused as refused:
+        return _refusal(refused, _since(begun)), ()
     except BaseException as error:  # noqa: BLE001  asyncio.CancelledError and the like fail the task, not us
         return _failure(error, _since(begun), memory), ()
     if kind == "split":
@@ -110,10 +110,16 @@ def _joined(pieces: Sequence[Body]) -> Body:
     return b"".join(pieces) if sum(map(len, pieces)) < shared_body.SHARED else shared_body.put(pieces)
 
 
+def _refusal(refused: TaskRefused, ran: float) -> list[Any]:
+    try:
+        return ["refused", *tasks.refusal(refused)]
+    except Exception as error:  # noqa: BLE001 - what a task puts into its refusal, or makes of the class
+        return _failure(error, ran, None)
+
+
 def _failure(error: BaseException, ran: float, memory: int | None) -> list[Any]:
     here = error.__traceback__  # begins with this file's own frame, which tells nobody anything
-    description = tasks.describe(error.with_traceback(here and here.tb_next))
-    type_, message, traceback = map(_plain, description)
+    type_, message, traceback = tasks.describe(error.with_traceback(here and here.tb_next))
     if isinstance(error, MemoryError) and memory is not None:
         type_, message = "MemoryLimit", f"got no more memory; its limit is {memory / 2**20:.0f} MiB"
     return ["failed", ran, type_, message, traceback]
@@ -121,11 +127,6 @@ def _failure(error: BaseException, ran: float, memory: int | None) -> list[Any]:
 
 def _since(begun: float) -> float:
     return (time.perf_counter() - begun) * 1000
-
-
-def _plain(text: str) -> str:
-    """Text that UTF-8 can carry: names of files that are not UTF-8 come to Python as lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class _Progress:

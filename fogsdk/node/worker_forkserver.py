@@ -7,8 +7,8 @@ mean another process before its parent has waited for it.
 From the daemon, over the socket on standard input, as ``COMMAND`` records:
     FORK number, with the worker's socket attached (SCM_RIGHTS)  |  a signal for the worker of that number
 To the daemon, as frames:
-    ["loaded", tasks] or ["broken", reason]   once, when the task modules are imported (each task the fields of its
-                                              ``TaskInfo``) or cannot be
+    ["loaded"] + tasks | ["broken", reason]   once, when the task modules are imported (the CBOR of the tasks, each the
+                                              fields of its ``TaskInfo``) or cannot be
     ["died", number, how]                     and what else ran in that worker's process group is killed
 When the daemon's end closes, for whatever reason, it kills every worker and ends.
 """
@@ -35,6 +35,7 @@ from fogsdk import tasks
 from fogsdk.errors import ConfigError
 from fogsdk.node import worker
 from fogsdk.node.worker_frames import pack
+from fogsdk.wire import values
 
 COMMAND = struct.Struct("!cI")
 FORK = b"f"  # beyond the numbers of all signals
@@ -121,16 +122,17 @@ class ForkServer:
         try:
             tasks.load(self._modules)
         except ConfigError as error:
-            self._tell("broken", str(error))
+            self._tell("broken", tasks.plain(str(error)))
             return False
         except BaseException as error:  # noqa: BLE001  SystemExit, for one
-            self._tell("broken", f"importing the task modules raised {error!r}")
+            self._tell("broken", tasks.plain(f"importing the task modules raised {error!r}"))
             return False
         _prctl(_PR_SET_PDEATHSIG, 0)
         # A fork has none of the threads that a module started, and maybe their locks, held for ever. On macOS
         # some of the system's own libraries are in that position. There a worker is a new interpreter.
         self._fresh = threading.active_count() > 1 or sys.platform == "darwin"
-        self._tell("loaded", [astuple(spec.info) for spec in tasks.registry.values()])
+        offered = [astuple(spec.info) for spec in tasks.registry.values()]
+        self._tell("loaded", body=values.encode(offered))  # may be more than a header holds
         return True
 
     def _serve(self) -> None:
@@ -195,8 +197,8 @@ class ForkServer:
                     del self._pids[number]
                     self._tell("died", number, how_it_ended(os.waitstatus_to_exitcode(status)))
 
-    def _tell(self, *fields: Any) -> None:
-        for piece in pack(fields):
+    def _tell(self, *fields: Any, body: bytes | None = None) -> None:
+        for piece in pack(fields, [] if body is None else [body]):
             self._control.sendall(piece)
 
     def _end(self) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 import psutil
+import pytest
 
 from fogsdk.core.commands import Start
 from fogsdk.core.events import (
@@ -28,7 +30,7 @@ from fogsdk.core.events import (
     Offer,
 )
 from fogsdk.node.executor import Executor
-from fogsdk.wire import values
+from fogsdk.wire import limits, values
 from fogsdk.wire.messages import TaskInfo
 
 TASKS = "tests.node.pool_tasks"
@@ -192,6 +194,41 @@ class ExecutorContract:
         assert "no-such-task" in event.message
 
     @on_a_loop
+    async def test_a_long_refusal_is_cut_and_costs_no_worker(self, executor: Executor) -> None:
+        """Its text may be a sender's: three workers lost with a task, and nobody gets it any more."""
+        async with at_bench(executor) as bench:
+            wrong_name = values.encode([[1], {"x" * 1_100_000: 1}])
+            for event in (
+                await bench.run("increment", bodies=(wrong_name,)),
+                await bench.run("refuse", "no", "é" * 2**21),
+            ):
+                assert isinstance(event, JobRefused), event
+                assert len(event.message) <= limits.TEXT_LENGTH
+
+    @pytest.mark.parametrize(
+        ("reason", "seconds", "said"),
+        [
+            ("Not An Id", None, "a-z, 0-9 and '-', and is not 'Not An Id'"),
+            (["no-disk"], None, "a-z, 0-9 and '-', and is not ['no-disk']"),
+            ("no-disk", math.nan, "retry_after is a number of seconds, 0 or more, or None, and not nan"),
+            ("no-disk", math.inf, "and not inf"),
+            ("no-disk", -1, "and not -1"),
+        ],
+    )
+    @on_a_loop
+    async def test_a_refusal_that_cannot_be_told_is_a_failure_that_says_so(
+        self, executor: Executor, reason: object, seconds: object, said: str
+    ) -> None:
+        async with at_bench(executor) as bench:
+            event = await bench.run("refuse", reason, "why", seconds)
+            assert isinstance(event, JobFailed), event
+            assert event.type == "TaskDefinitionError"
+            assert said in event.message
+            event = await bench.run("refuse", "no-disk", "why", 2.5)
+            assert isinstance(event, JobRefused)
+            assert (event.reason, event.message, event.retry_after) == ("no-disk", "why", 2500)
+
+    @on_a_loop
     async def test_a_result_that_cannot_be_sent_fails_and_says_why(self, executor: Executor) -> None:
         async with at_bench(executor) as bench:
             event = await bench.run("make_unsendable")
@@ -219,6 +256,13 @@ class ExecutorContract:
             parts = [await bench.run("sum_up", bodies=(part,)) for part in split.parts]
             results = tuple(part.value for part in parts if isinstance(part, JobDone))
             assert await bench.value("sum_up", kind="merge", bodies=results) == 10
+
+    @on_a_loop
+    async def test_a_split_into_more_parts_than_there_are_shares_fails(self, executor: Executor) -> None:
+        async with at_bench(executor) as bench:
+            event = await bench.run("add_too_many", 1, kind="split", shares=(0.5, 0.5))
+            assert isinstance(event, JobFailed), event
+            assert event.message == "split returned 500000 parts for 2 shares"
 
     @on_a_loop
     async def test_a_step_takes_the_state_and_gives_the_next_one_and_a_result(self, executor: Executor) -> None:

@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from fogsdk.errors import TaskRefused
 from fogsdk.tasks import progress, task
 
 
@@ -57,6 +58,11 @@ def make_unsendable() -> object:
 
 
 @task
+def refuse(reason: Any, message: Any, retry_after: Any = None) -> NoReturn:
+    raise TaskRefused(reason, message, retry_after)
+
+
+@task
 def report(fractions: list[float]) -> str:
     for fraction in fractions:
         progress(fraction)
@@ -97,6 +103,15 @@ def _split_numbers(shares: list[float], numbers: list[int]) -> list[tuple[list[i
 @task(split=_split_numbers, merge=sum)
 def sum_up(numbers: list[int]) -> int:
     return sum(numbers)
+
+
+def _split_too_far(shares: list[float], number: int) -> list[tuple[int]]:
+    return [(number,)] * 500_000
+
+
+@task(split=_split_too_far, merge=sum)
+def add_too_many(number: int) -> int:
+    return number
 
 
 def _split_bytes(shares: list[float], data: bytes) -> list[tuple[bytes]]:

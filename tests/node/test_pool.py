@@ -16,7 +16,7 @@ import pytest
 from fogsdk.core.events import JobDone, JobFailed, JobProgress, JobSplit
 from fogsdk.errors import ConfigError
 from fogsdk.node.pool import Pool
-from fogsdk.wire import values
+from fogsdk.wire import limits, values
 from tests.node.executor_contract import TASKS, ExecutorContract, alive, at_bench, on_a_loop
 from tests.node.pool_support import family, write_module
 
@@ -212,6 +212,8 @@ async def test_ctrl_c_does_not_reach_workers() -> None:
         ("import no_such_library", "cannot import the task module 'broken_tasks': ModuleNotFoundError"),
         ("def f(:", "SyntaxError"),
         ("import sys; sys.exit(5)", "SystemExit(5)"),
+        ("raise RuntimeError('x' * 3_000_000)", "RuntimeError: xxx"),
+        ("raise RuntimeError(chr(0xDC80))", "RuntimeError: \\udc80"),
         ("import os; os._exit(5)", "exited with code 5"),
         ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
     ],
@@ -227,6 +229,39 @@ async def test_a_task_module_that_cannot_be_imported_is_a_config_error(
         await pool.open(print)
     assert reason in str(caught.value)
     assert family() == []
+
+
+def _many_tasks(count: int, about: str = "") -> str:
+    return f"""
+from fogsdk.tasks import task
+
+for number in range({count}):
+    def run(number): pass
+    run.__doc__ = {about!r}
+    task(name=f"task-{{number}}")(run)
+"""
+
+
+@on_a_loop
+async def test_more_tasks_than_a_node_can_announce_are_a_config_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No device could read its birth: it would run, and nobody would see it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    write_module(tmp_path, "very_many_tasks", _many_tasks(limits.TASKS + 1))
+    with pytest.raises(ConfigError, match="declare 1025 tasks, and a node announces 1024 at the most"):
+        await Pool(["very_many_tasks"], 1).open(print)
+    assert family() == []
+
+
+@on_a_loop
+async def test_as_many_tasks_as_a_node_can_announce_may_all_be_described_at_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_module(tmp_path, "many_tasks", _many_tasks(limits.TASKS, "long " * 1000))
+    async with at_bench(Pool(["many_tasks"], 1)) as bench:
+        assert len(bench.offered) == limits.TASKS
 
 
 @on_a_loop
