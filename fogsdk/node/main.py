@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -21,6 +23,9 @@ EXPRESS = 1
 """Workers beside those of the settings that run quick tasks alone."""
 AHEAD = 2.0
 """Milliseconds that the quick tasks which wait at one worker may take together."""
+
+FILES = 65_536
+"""Open files that a daemon has use for at the most."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +55,18 @@ def start_log(level: str) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
+def open_many_files() -> None:
+    """Raise this process's limit of open files, 1024 on most systems: connections need some, and large bodies."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(most, FILES)
+    if 0 <= now < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS has limits beside that
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def run(serving: Coroutine[Any, Any, None], prog: str) -> int:
     """Run a daemon to its end; returns the exit code."""
+    open_many_files()
     try:
         asyncio.run(serving)
     except FogError as error:

@@ -19,8 +19,8 @@ _ENOUGH = 8  # of them that are not kept back for more
 class Link:
     """Speaks frames over ``connection``, which it owns from here on.
 
-    ``on_frames`` is called with those that came together. ``on_end()`` is called once, when the other end has closed or
-    has sent what is no frame; not when this end closes.
+    ``on_frames`` is called with those that came together. ``on_end()`` is called once, when the other end has closed,
+    cannot be reached, or has sent what is no frame or cannot be taken; not when this end closes.
     """
 
     def __init__(
@@ -84,19 +84,22 @@ class Link:
             frames = self._inbox.receive()
         except BlockingIOError:
             return False
-        except (ConnectionError, ValueError):
+        except (OSError, ValueError):  # it is gone, or what it sent is no frame or cannot be taken
             frames = None
         if frames is None:
-            self.close()
-            self._on_end()
+            self._end()
             return False
         if frames:
             self._on_frames(frames)
         return True
 
+    def _end(self) -> None:
+        self.close()
+        self._on_end()
+
     def _write_on(self) -> None:
         self._write()
-        if not self._unsent:
+        if not self._unsent and not self._closed:
             self._loop.remove_writer(self._socket)
 
     def _write(self) -> None:
@@ -114,6 +117,9 @@ class Link:
         except ConnectionError:  # the other end is gone; reading will find that out, after its last words
             self._unsent.clear()
             sent = 0
+        except OSError:  # too many descriptors are on their way, for one: what it should do it will never hear
+            self._end()
+            return
         while self._unsent and sent >= len(self._unsent[0]):
             sent -= len(self._unsent.popleft())
         if sent:

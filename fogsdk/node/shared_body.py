@@ -3,6 +3,9 @@
 Each is a file without a name (memfd_create(2); elsewhere an unlinked temporary file) whose descriptor goes from process
 to process with the frame that speaks of it (SCM_RIGHTS, unix(7)). It is gone with the last process that has it open,
 however that ends. It is sealed against being cut short, which would kill whoever reads it then.
+
+Descriptors are few where a process may have few files open. Once half of them are in use, bodies are in this process's
+own memory, and are copied on their way: the other half is for connections, workers, and what comes in.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import resource
+import sys
 import tempfile
 from collections.abc import Sequence
 
@@ -20,6 +25,7 @@ SHARED = INLINE_SIZE
 """Bytes from which on a body goes to its worker, or comes from it, in shared memory."""
 
 _F_ADD_SEALS, _F_SEAL_SHRINK = 1033, 2  # fcntl(2)
+_UNTRACKED = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # before, a mapping has a descriptor of its own
 
 
 class _Mapping(mmap.mmap):
@@ -37,15 +43,22 @@ class SharedBuffer:
 
     def __init__(self, size: int) -> None:
         descriptor = _create(size)
-        _seal(descriptor)
-        self._view = _map(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._descriptor = descriptor
+        if _are_scarce(descriptor):
+            os.close(descriptor)
+            self._view, self._descriptor = memoryview(bytearray(size)), -1
+        else:
+            _seal(descriptor)
+            self._view = _map(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
+            self._descriptor = descriptor
 
     def __len__(self) -> int:
         return len(self._view)
 
     def write(self, at: int, data: Body) -> None:
         """Put bytes in from ``at`` on."""
+        if self._descriptor < 0:
+            self._view[at : at + len(data)] = data
+            return
         # Not through the mapping: a page that is written so is fetched first, and then counts as this process's own.
         _write_all(self._descriptor, [data], at)
 
@@ -58,7 +71,11 @@ def put(pieces: Sequence[Body]) -> memoryview:
     """Pieces, one after the other, in shared memory."""
     size = sum(map(len, pieces))
     descriptor = _create(size)
-    _write_all(descriptor, pieces, 0)
+    try:
+        _write_all(descriptor, pieces, 0)
+    except BaseException:  # no memory is left, for one
+        os.close(descriptor)
+        raise
     return _map(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
 
 
@@ -71,6 +88,8 @@ def take(descriptor: int, size: int, *, private: bool) -> memoryview:
     if not _seal(descriptor) or os.fstat(descriptor).st_size < size:
         os.close(descriptor)
         raise ValueError(f"a shared body is to have {size} bytes, and has fewer, or may lose some")
+    if _are_scarce(descriptor):
+        return _copy(descriptor, size)
     if private:
         return _map(descriptor, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
     return _map(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
@@ -85,12 +104,26 @@ def descriptor_of(body: Body) -> int | None:
 
 def _map(descriptor: int, size: int, flags: int, protection: int) -> memoryview:
     try:
-        mapping = _Mapping(descriptor, size, flags=flags, prot=protection)
+        mapping = _Mapping(descriptor, size, flags=flags, prot=protection, **_UNTRACKED)
     except BaseException:
         os.close(descriptor)
         raise
     mapping.descriptor = descriptor
     return memoryview(mapping)
+
+
+def _are_scarce(descriptor: int) -> bool:
+    """Whether descriptors are about to run out, going by the latest one: each is the lowest number that is free."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 <= most <= 2 * descriptor
+
+
+def _copy(descriptor: int, size: int) -> memoryview:
+    data = bytearray(size)
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        file.readinto(data)
+    return memoryview(data)
 
 
 def _create(size: int) -> int:

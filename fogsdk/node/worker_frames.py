@@ -35,6 +35,7 @@ _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by de
 _MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
 _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_TRUNCATED = socket.MSG_CTRUNC
 
 
 def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> list[Body]:
@@ -105,9 +106,11 @@ class Inbox:
 
         Raises what the socket raises, and ValueError for bytes that are no frame: nothing sensible follows.
         """
-        size, ancillary, _, _ = self._connection.recvmsg_into([self._chunk], _ANCILLARY, _FLAGS)
+        size, ancillary, flags, _ = self._connection.recvmsg_into([self._chunk], _ANCILLARY, _FLAGS)
         for _, _, data in ancillary:
             self._descriptors.extend(array.array("i", data[: len(data) // 4 * 4]))
+        if flags & _TRUNCATED:
+            raise ValueError("too many files are open: a body came without its descriptor")
         self._buffer += self._chunk[:size]
         frames = []
         while (head := self._head or self._read_head()) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -76,6 +77,22 @@ async def test_a_stopped_job_that_was_still_waiting_never_runs() -> None:
         bench.executor.stop(running)
         assert await bench.value("increment", 2) == 3
         assert bench.about(waiting) == []
+
+
+@on_a_loop
+async def test_more_large_results_than_files_may_be_open_all_come() -> None:
+    """They are kept for a while, in case that somebody asks again."""
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        ours, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        os.close(free := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 20, most))
+        try:
+            events = [await bench.run("give_back", bytes([number]) * limits.INLINE_SIZE) for number in range(40)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (ours, most))
+    for number, event in enumerate(events):
+        assert isinstance(event, JobDone), event
+        assert values.decode(event.value) == bytes([number]) * limits.INLINE_SIZE
 
 
 # What tasks do

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +24,14 @@ BIG = bytes(range(256)) * (SIZE // 256)
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left() -> Iterator[None]:
     gc.collect()
-    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    before = open_files()
     yield
     gc.collect()
-    assert before == 0 or len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def test_pieces_are_put_together() -> None:
@@ -96,6 +102,52 @@ def test_a_file_that_might_be_cut_short_is_refused(tmp_path: Path) -> None:
     path.write_bytes(BIG)
     with pytest.raises(ValueError, match="may lose some"):
         take(os.open(path, os.O_RDWR), SIZE, private=False)
+
+
+@contextlib.contextmanager
+def few_files() -> Iterator[None]:
+    """So few that half of them are open."""
+    ours, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as latest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2 * latest.fileno(), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ours, most))
+
+
+def test_where_descriptors_get_scarce_bodies_are_copied_and_take_none() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, few_files():
+        before = open_files()
+        buffer = SharedBuffer(SIZE)
+        buffer.write(100, memoryview(BIG)[100:])
+        buffer.write(0, BIG[:100])
+        inbox = Inbox(theirs)
+        worker_frames.send(ours, [], [put([BIG])])  # as by a worker, which has few open
+        [(_, (came,))] = inbox.receive() or []
+        assert buffer.view() == came == BIG
+        assert [descriptor_of(body) for body in (buffer.view(), came)] == [None, None]
+        assert open_files() == before
+
+
+def test_a_body_that_comes_when_no_file_can_be_opened_breaks_its_connection() -> None:
+    """Who goes on reading takes another body for it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Path(os.devnull).open() as latest:
+        worker_frames.send(ours, [], [put([BIG])])
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (latest.fileno(), limits[1]))
+        try:
+            with pytest.raises(ValueError, match="too many files are open"):
+                Inbox(theirs).receive()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_what_cannot_be_written_leaves_no_descriptor_open() -> None:
+    with pytest.raises(TypeError):
+        put([BIG, range(SIZE)])  # type: ignore[list-item]
 
 
 def test_descriptors_are_not_inherited() -> None:

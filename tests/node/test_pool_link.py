@@ -1,0 +1,33 @@
+"""The daemon's end of a worker's socket: what comes over it, and cannot be taken, ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import cbor2
+import pytest
+
+from fogsdk.node import worker_frames
+from fogsdk.node.pool_link import Link
+from tests.node.executor_contract import PATIENCE, on_a_loop
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux gives out files of this size")
+@on_a_loop
+async def test_a_body_for_which_there_is_no_memory_ends_the_link() -> None:
+    """The jobs of its worker are lost then, and run again: nobody waits for them until their deadline."""
+    ours, theirs = socket.socketpair()
+    ended = asyncio.Event()
+    link = Link(ours, print, ended.set)
+    size = 2**47  # more than a process has addresses for
+    body = os.memfd_create("body", os.MFD_ALLOW_SEALING)
+    os.ftruncate(body, size)
+    header = cbor2.dumps([1, -size, 1, "done", 0.5])
+    with theirs:
+        theirs.sendmsg([len(header).to_bytes(4, "big") + header], worker_frames.attached([body]))
+        os.close(body)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
+        link.send(["after that"])
+        assert theirs.recv(1) == b"", "it is closed"
