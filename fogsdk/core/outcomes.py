@@ -6,12 +6,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from fogsdk.core.held import Key
+from fogsdk.wire.limits import INLINE_SIZE
 from fogsdk.wire.messages import Cancelled, Expired, Failed, Refused, Result
 
 KEEP_MS = 300_000
 """Milliseconds for which an outcome is kept, room permitting."""
 MOST = 10_000
+"""Outcomes that are kept at the most, and as many large results."""
 MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of them, and as many of large results. These are more than ``INLINE_SIZE`` each: there are 256 at the most."""
 
 Answer = Result | Failed | Refused | Expired | Cancelled
 
@@ -23,38 +26,62 @@ class _Kept:
     size: int
 
 
-class Outcomes:
-    """The latest answers by sender and id, bounded in number, bytes and age."""
+class _Order:
+    """Answers, the oldest first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
-        self._bytes = 0
+        self.kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self.bytes = 0
+
+    def tidy(self, now: int) -> None:
+        """Drop what is too old; and what is oldest, to make room. The newest stays, however large it is."""
+        kept = self.kept
+        while kept:
+            key, oldest = next(iter(kept.items()))
+            crowded = (self.bytes > MOST_BYTES or len(kept) > MOST) and len(kept) > 1
+            if not crowded and now - oldest.at <= KEEP_MS:
+                return
+            self.drop(key)
+
+    def drop(self, key: Key) -> None:
+        kept = self.kept.pop(key, None)
+        if kept is not None:
+            self.bytes -= kept.size
+
+
+class Outcomes:
+    """The latest answers by sender and id, bounded in number, bytes and age. Large results make room for each other
+    alone: one of them is as much as thousands of others, which are to be known still."""
+
+    def __init__(self) -> None:
+        self._small = _Order()
+        self._large = _Order()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._small.kept) + len(self._large.kept)
 
     def keep(self, key: Key, answer: Answer, now: int) -> None:
         """Keep an answer; what is oldest makes room."""
-        if key in self._kept:
+        if key in self._small.kept or self._large.kept:
             self.forget(key)
         size = len(answer.body) if isinstance(answer, Result) else len(getattr(answer, "traceback", ""))
-        self._kept[key] = _Kept(answer, now, size)
-        self._bytes += size
-        while self._kept and self._overfull(now):
-            self.forget(next(iter(self._kept)))
-
-    def _overfull(self, now: int) -> bool:
-        oldest = next(iter(self._kept.values()))
-        crowded = (self._bytes > MOST_BYTES or len(self._kept) > MOST) and len(self._kept) > 1
-        return crowded or now - oldest.at > KEEP_MS
+        order = self._small if size <= INLINE_SIZE else self._large
+        order.kept[key] = _Kept(answer, now, size)
+        order.bytes += size
+        self._small.tidy(now)
+        if self._large.kept:
+            self._large.tidy(now)
 
     def forget(self, key: Key) -> None:
         """Drop an answer, where there is one."""
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self._bytes -= kept.size
+        if key in self._small.kept:
+            self._small.drop(key)
+        elif self._large.kept:
+            self._large.drop(key)
 
     def get(self, key: Key) -> Answer | None:
         """The answer given before, None where there was none or it is too old."""
-        kept = self._kept.get(key)
+        kept = self._small.kept.get(key)
+        if kept is None and self._large.kept:
+            kept = self._large.kept.get(key)
         return None if kept is None else kept.answer
