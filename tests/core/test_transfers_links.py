@@ -102,6 +102,7 @@ def test_a_receiver_that_is_busy_for_seconds_gets_its_result(size: int) -> None:
     argument = world.submit_large("c1", "t1", size)
     world.soon(lambda: bool(world.runs))
     world.down_to["c1"] = Way(100_000, 1, free_at=world.now + 2500)
+    world.up_from["c1"] = Way(100_000, 1, free_at=world.now + 2500)
     assert value(world.outcome("c1", "t1")) == argument
 
 
