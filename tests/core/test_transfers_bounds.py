@@ -90,7 +90,7 @@ def test_results_that_get_on_are_not_dropped_for_those_that_come() -> None:
         world.put_far(f"c{index}", 1000, 5)
     world.soon(lambda: all("n1" in world.peers[f"c{i}"].core.directory.members for i in range(5)))
     body = values.encode(bytes(1_000_000))
-    world._finish = lambda peer, start, runs: world.tell(peer, JobDone(start.job, body, 3.0))  # type: ignore[method-assign]
+    world._finish = lambda peer, start, _: world.tell(peer, JobDone(start.job, body, 3.0))  # type: ignore[method-assign]
     for index in range(5):
         world.submit(f"c{index}", "t1")
     assert all(len(values.decode(world.outcome(f"c{i}", "t1", 30_000).body)) == 1_000_000 for i in range(5))
