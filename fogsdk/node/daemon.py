@@ -120,6 +120,8 @@ class Daemon:
     async def serve(self) -> None:
         """Run until a signal says to end, then drain and leave."""
         with self._handle_signals():
+            if not await self._opened():
+                return
             async with self._started():
                 try:
                     await self._ending.wait()
@@ -128,6 +130,22 @@ class Daemon:
                 if self._signals < 2:
                     log.info("leaving: what runs has %g s to finish", self.settings.drain_timeout)
                     await self._drain()
+
+    async def _opened(self) -> bool:
+        """Open the runtime, unless a signal comes before: to import task modules may take long, or for ever."""
+        opening = asyncio.ensure_future(self.runtime.open())
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+            opening.cancel()  # does nothing to what is done
+            await asyncio.wait({opening})
+        if not opening.cancelled():
+            opening.result()
+            return True
+        log.info("leaving, before the node was there")
+        return False
 
     async def _drain(self) -> None:
         again = asyncio.ensure_future(self._second_signal())
@@ -143,7 +161,6 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def _started(self) -> AsyncIterator[None]:
-        await self.runtime.open()
         try:
             for url in self.settings.brokers:
                 self.runtime.add_broker(parse(url))

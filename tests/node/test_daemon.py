@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import psutil
@@ -65,6 +67,19 @@ def test_task_modules_are_imported_where_tasks_run_and_not_by_the_daemon(home: H
     pids = [int(pid) for pid in (tmp_path / "imports").read_text().split()]
     assert pids
     assert node.pid not in pids
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_node_that_still_imports_task_modules(
+    home: Home, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "endless.py").write_text("print('importing'); import threading; threading.Event().wait()\n")
+    node = home.start("one", "--no-mdns", "--tasks", "endless", cwd=tmp_path)
+    node.wait_for("importing")
+    started = psutil.Process(node.pid).children(recursive=True)
+    os.kill(node.pid, number)
+    assert node.wait() == 0
+    assert not [process for process in started if process.is_running()]
 
 
 def test_a_broker_on_the_loopback_is_announced_on_this_computer_alone(home: Home) -> None:
