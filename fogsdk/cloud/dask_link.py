@@ -43,7 +43,11 @@ class Link:
         """
         _import_quietly()
         self._next: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        client = await self._connect() if self.is_local else None
+        try:
+            client = await self._connect() if self.is_local else None
+        except BaseException:  # cancelled, for one, while the cluster starts
+            await self._disconnect(None)
+            raise
         self._keeper = asyncio.create_task(self._keep(client))
 
     async def client(self) -> Any:

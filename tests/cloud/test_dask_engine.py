@@ -123,6 +123,18 @@ def test_a_local_cluster_ends_with_its_engine() -> None:
 
 
 @on_a_loop
+async def test_open_can_be_cancelled_while_a_local_cluster_starts() -> None:
+    before = family()
+    opening = asyncio.ensure_future(DaskEngine("dask-local", MODULES, 1).open(print))
+    await until(lambda: len(family()) > len(before) + 1)  # it has workers, or begins to
+    started = [process for process in family() if process not in before]
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert alive(started) == []
+
+
+@on_a_loop
 async def test_a_local_cluster_that_is_killed_is_replaced_and_its_jobs_run_again(
     tmp_path: Path,
     gate: Path,
