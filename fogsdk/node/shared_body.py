@@ -64,7 +64,7 @@ class SharedBuffer:
 
     def view(self) -> memoryview:
         """The whole of it."""
-        return self._view
+        return self._view.toreadonly()
 
 
 def put(pieces: Sequence[Body]) -> memoryview:
@@ -89,7 +89,8 @@ def take(descriptor: int, size: int, *, private: bool) -> memoryview:
         os.close(descriptor)
         raise ValueError(f"a shared body is to have {size} bytes, and has fewer, or may lose some")
     if _are_scarce(descriptor):
-        return _copy(descriptor, size)
+        body = _copy(descriptor, size)
+        return body if private else body.toreadonly()
     if private:
         return _map(descriptor, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
     return _map(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)

@@ -127,6 +127,8 @@ def test_where_descriptors_get_scarce_bodies_are_copied_and_take_none() -> None:
         worker_frames.send(ours, [], [put([BIG])])  # as by a worker, which has few open
         [(_, (came,))] = inbox.receive() or []
         assert buffer.view() == came == BIG
+        assert isinstance(came, memoryview)
+        assert (buffer.view().readonly, came.readonly) == (True, True)
         assert [descriptor_of(body) for body in (buffer.view(), came)] == [None, None]
         assert open_files() == before
 
