@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import fogsdk
 from fogsdk.device import discovery
+from fogsdk.node.main import FILES
 from tests.support.ports import free_port
 from tests.support.processes import Processes, Program
 from tests.support.waiting import eventually
@@ -80,6 +82,18 @@ def test_a_signal_ends_a_node_that_still_imports_task_modules(
     os.kill(node.pid, number)
     assert node.wait() == 0
     assert not [process for process in started if process.is_running()]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells of the limits of another process")
+def test_a_node_may_open_more_files_than_it_was_started_with(home: Home) -> None:
+    ours, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        node = home.start("one", "--no-mdns")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ours, most))
+    node.wait_for("connected to")
+    assert resource.prlimit(node.pid, resource.RLIMIT_NOFILE) == (min(most, FILES), most)
 
 
 def test_a_broker_on_the_loopback_is_announced_on_this_computer_alone(home: Home) -> None:
