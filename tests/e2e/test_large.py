@@ -122,6 +122,15 @@ def test_a_link_that_breaks_in_the_middle_goes_on_where_it_was(site: Site) -> No
         assert link.passed < 1.4 * len(argument)
 
 
+def test_a_slow_link_carries_no_byte_twice(site: Site) -> None:
+    """Where what is under way at first takes seconds, in which it is asked again and again how far it is."""
+    argument = data(0.5)
+    with Trickle(site.broker.port, 150_000) as link, site.connect(link.url) as fog:
+        wait_for_nodes(fog, "n1", "n2")
+        assert fog.run("digest", argument, deadline=30) == hashlib.blake2b(argument).hexdigest()
+        assert link.passed < 1.2 * len(argument)
+
+
 def test_a_broker_that_is_killed_in_the_middle_costs_little(start_site: StartSite) -> None:
     site = start_site(brokers=2)
     site.start("n1", flags=("--tasks", TASKS))
