@@ -41,8 +41,9 @@ from fogsdk.wire.messages import (
 )
 
 WHOLE_AFTER = 1500
-"""Milliseconds after which a result goes out in one payload, if it fits: its receiver seems to know no chunks. One that
-does not fit is announced until ``GIVE_UP_AFTER``, in case its receiver does and is only slow to answer."""
+"""Milliseconds after which a result goes out in one payload, if it fits: its receiver seems to know no chunks."""
+UNSAYABLE_AFTER = 15_000
+"""Milliseconds after which one that does not fit becomes a failure: one that knows chunks may be busy until then."""
 MOST_INCOMING = 256
 """Arguments on their way in at once, of which one sender may have a quarter; and as many results."""
 
@@ -358,7 +359,7 @@ class Transfers:
 
     def _again(self, where: tuple[str, str], outgoing: Outgoing, now: int) -> list[Command]:
         silent, message = now - outgoing.heard_at, outgoing.message
-        patience = WHOLE_AFTER if len(message.body) <= RECORD_SIZE else GIVE_UP_AFTER
+        patience = WHOLE_AFTER if len(message.body) <= RECORD_SIZE else UNSAYABLE_AFTER
         if isinstance(message, Result) and not outgoing.answered and silent >= patience:
             del self._outgoing[where]
             return [_whole(Send(outgoing.link, outgoing.topic, message), message)]

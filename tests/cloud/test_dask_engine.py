@@ -14,7 +14,6 @@ import pytest
 
 from fogsdk.cloud.dask_engine import DaskEngine
 from fogsdk.core.events import JobDone, JobFailed, JobRefused
-from fogsdk.errors import ConfigError
 from fogsdk.wire import values
 from fogsdk.wire.messages import TaskInfo
 from tests.node.executor_contract import TASKS, Bench, ExecutorContract, alive, at_bench, on_a_loop
@@ -384,17 +383,6 @@ async def test_a_cut_connection_starts_a_job_again_and_frees_the_worker_that_had
 
 
 # Before anything runs
-
-
-@pytest.mark.parametrize("address", ["", "dask", "dask://", "tcp://127.0.0.1:8786", "dask://host:port", "dask://a/b"])
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match='the engine is "dask-local" or "dask://host:port", not'):
-        DaskEngine(address, MODULES, 1)
-
-
-def test_an_engine_without_workers_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 1 worker, not 0"):
-        DaskEngine(None, MODULES, 0)
 
 
 def test_importing_the_engine_does_not_import_dask(processes: Processes) -> None:

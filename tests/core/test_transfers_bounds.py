@@ -10,7 +10,7 @@ import pytest
 from fogsdk.core.commands import Send
 from fogsdk.core.events import Asked, Carried, JobDone, LinkUp, Tick
 from fogsdk.core.outgoing import FIRST_WINDOW, GIVE_UP_AFTER
-from fogsdk.core.transfers import MOST_INCOMING, WHOLE_AFTER
+from fogsdk.core.transfers import MOST_INCOMING, UNSAYABLE_AFTER, WHOLE_AFTER
 from fogsdk.wire import codec, topics, values
 from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import Chunk, Failed, Got, Progress, Refused, Result, Task, Transfer
@@ -58,10 +58,10 @@ def test_one_that_answers_nothing_gets_in_one_payload_what_fits() -> None:
     assert isinstance(sent[-1].message, Result)
 
 
-def test_one_that_answers_nothing_for_a_minute_hears_that_its_result_is_too_large() -> None:
+def test_one_that_answers_nothing_for_long_hears_that_its_result_is_too_large() -> None:
     world, _ = node()
     sent = asked_for(world, RECORD_SIZE)
-    world.run(world.now + GIVE_UP_AFTER - 3000)
+    world.run(world.now + UNSAYABLE_AFTER - 3000)
     assert {type(command.message) for command in sent} <= {Transfer, Progress}
     world.run(world.now + 6000)
     assert isinstance(sent[-1].message, Failed)
@@ -90,7 +90,7 @@ def test_results_that_get_on_are_not_dropped_for_those_that_come() -> None:
         world.put_far(f"c{index}", 1000, 5)
     world.soon(lambda: all("n1" in world.peers[f"c{i}"].core.directory.members for i in range(5)))
     body = values.encode(bytes(1_000_000))
-    world._finish = lambda peer, start, _: world.tell(peer, JobDone(start.job, body, 3.0))  # type: ignore[method-assign]
+    world._finish = lambda peer, start, _: world.tell(peer, JobDone(start.job, body, 3.0))  # type: ignore[assignment, method-assign]
     for index in range(5):
         world.submit(f"c{index}", "t1")
     assert all(len(values.decode(world.outcome(f"c{i}", "t1", 30_000).body)) == 1_000_000 for i in range(5))

@@ -216,6 +216,7 @@ CONSTANTS = {
     "ANNOUNCE_LAST": outgoing.ANNOUNCE_LAST,
     "GIVE_UP_AFTER": outgoing.GIVE_UP_AFTER,
     "WHOLE_AFTER": transfers.WHOLE_AFTER,
+    "UNSAYABLE_AFTER": transfers.UNSAYABLE_AFTER,
     "SHORTEST_TTL": membership.SHORTEST_TTL,
     "FIRST_BEAT_WITHIN": membership.FIRST_BEAT_WITHIN,
     "SUSPECT_FOR": membership.SUSPECT_FOR,
