@@ -150,9 +150,7 @@ class Outgoing:
 
     def _fill(self, now: int) -> list[Send]:
         body, sends = memoryview(self.message.body), []
-        in_time = (
-            self.window * TARGET // (2 * self.latest + 1)
-        )  # by the way it goes: a chunk is not to be a queue itself
+        in_time = self.window * TARGET // (2 * self.latest + 1)  # a chunk is not to be a queue itself
         size = max(LEAST_WINDOW // 2, min(CHUNK_SIZE, self.window // 4, in_time))
         while self.next < len(body) and self.next - self.acked < self.window:
             end = min(len(body), self.next + size)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -57,6 +56,10 @@ def start_log(level: str) -> None:
 
 def open_many_files() -> None:
     """Raise this process's limit of open files, 1024 on most systems: connections need some, and large bodies."""
+    try:
+        import resource
+    except ImportError:  # Windows has none; the pool says that it is not for Windows
+        return
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if most == resource.RLIM_INFINITY else min(most, FILES)
     if 0 <= now < wanted:

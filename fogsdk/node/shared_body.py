@@ -10,10 +10,8 @@ own memory, and are copied on their way: the other half is for connections, work
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -115,6 +113,8 @@ def _map(descriptor: int, size: int, flags: int, protection: int) -> memoryview:
 
 def _are_scarce(descriptor: int) -> bool:
     """Whether descriptors are about to run out, going by the latest one: each is the lowest number that is free."""
+    import resource  # Windows has none
+
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 <= most <= 2 * descriptor
 
@@ -142,6 +142,8 @@ def _seal(descriptor: int) -> bool:
     if not hasattr(os, "memfd_create"):
         return True  # other systems know no seals: here the workers have to be trusted
     try:
+        import fcntl  # Windows has none
+
         fcntl.fcntl(descriptor, _F_ADD_SEALS, _F_SEAL_SHRINK)
     except OSError:
         return False

@@ -145,3 +145,19 @@ def test_without_that_flag_it_does_not_start(home: Home) -> None:
     node = home.start("one", "--no-mdns", "--host", "0.0.0.0")
     assert node.wait() == 2
     assert "insecure_lan" in node.output
+
+
+WINDOWS = """
+import asyncio, os, psutil, subprocess, sys  # these have other modules there
+del os.fork
+for name in ("fcntl", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+from fogsdk.node.main import main
+sys.exit(main(["--broker", "none", "--brokers", "mqtt://127.0.0.1:1", "--no-mdns", "--no-keep-journal"]))
+"""
+
+
+def test_where_there_is_no_fork_it_says_so(processes: Processes) -> None:
+    node = processes.start_python("-c", WINDOWS)
+    assert node.wait() == 1
+    assert "fognode: the worker pool needs a POSIX system" in node.output
