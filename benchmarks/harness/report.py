@@ -60,9 +60,10 @@ fogsdk beside floors (the least that the way costs, made by hand) and peers (oth
 on one computer: two workers, real brokers, loopback. One call after the other, then {plan.outstanding} outstanding.
 
 Made on {day} by `{command}` on {machine()}.
-Medians of {plan.rounds} interleaved rounds, {plan.seconds:g} s for each measurement; ± is half the distance between the best and the
-worst round. Another computer has other times: take the ratios. What each contender is and how it is tuned stands in its
-file in `benchmarks/peers/`. [scale.md](scale.md) shows what a task costs as a site grows, and what sharing one gains.
+Medians of {plan.rounds} interleaved rounds, {plan.seconds:g} s for each measurement; ± is half the distance
+between the best and the worst round. Another computer has other times: take the ratios. What each contender is and how
+it is tuned stands in its file in `benchmarks/peers/`. [scale.md](scale.md) shows what a task costs as a site grows, and
+what sharing one gains.
 """
 
 
