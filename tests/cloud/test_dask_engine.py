@@ -208,6 +208,7 @@ async def test_a_task_in_python_code_is_stopped_without_harm_to_its_worker(
 ) -> None:
     async with at_bench(DaskEngine(shared.address, MODULES, 2)) as bench:
         assert await bench.value("increment", 1) == 2
+        await until(lambda: len(shared.workers()) == 2)
         workers = shared.workers()
         for _ in range(2):
             job = bench.start("wait_for", str(gate), str(notes))
