@@ -86,5 +86,5 @@ def _writer(kind: type, names: dict[str, Any]) -> list[str]:
     return [*lines, " out[at] = OCTETS[160 + count]"]
 
 
-READERS = _Compiled(_reader)
-WRITERS = _Compiled(_writer)
+READERS: dict[type, Reader] = _Compiled(_reader)
+WRITERS: dict[type, Writer] = _Compiled(_writer)
