@@ -76,6 +76,10 @@ class CoapDriver:
             with contextlib.suppress(RuntimeError):  # it is closed
                 self._loop.call_soon_threadsafe(self._turn)
 
+    def attend(self, _task: str, timeout: float | None) -> float | None:
+        """All waiting is done by this driver's thread; returns the ``timeout``."""
+        return timeout
+
     def nodes(self) -> dict[str, Birth]:
         """The nodes that are there, with what they said of themselves."""
         return dict(self._there)

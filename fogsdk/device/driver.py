@@ -1,7 +1,8 @@
 """The SDK's thread: the connections to brokers, and the client core behind them.
 
-All reading happens on this thread; other threads pass events in under a lock and wake it. What is submitted while it is
-awake, or while answers are awaited, leaves together; a lone task is sent by the thread that submits it.
+One thread at a time reads and sees to the connections (``turns`` says which); others pass events in under a lock and
+wake it. What is submitted while it is awake, or while answers are awaited, leaves together; a lone task is sent by the
+thread that submits it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from fogsdk.core.events import Carried, Event, NodeHeard, Replied, Tick
 from fogsdk.core.outbox import Outbox
 from fogsdk.core.transfers import Transfers
 from fogsdk.device.clock import clock
-from fogsdk.device.connections import HOUSEKEEPING, KEEPALIVE, Connections
+from fogsdk.device.connections import KEEPALIVE, Connections
 from fogsdk.device.memory import Memory
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.notes import NoteLog
+from fogsdk.device.turns import LONGEST, NAP, Turns
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.device.waker import Waker
 from fogsdk.errors import WireError
@@ -47,9 +49,6 @@ from fogsdk.wire.messages import (
 
 log = logging.getLogger(__name__)
 
-STAYS_AWAKE, NAP = 50, 0.02
-"""For so many milliseconds after a lone task was sent by another thread, this one looks every so many seconds whether
-there is something to watch, so that it need not be woken for each."""
 AFTER_A_BUG = 0.1
 ROOM = 2**30
 """Bytes of large results that may be on their way at once; others wait for them."""
@@ -60,7 +59,7 @@ SLEPT = 1500 * KEEPALIVE
 class Driver:
     """Runs a :class:`Client` core over MQTT.
 
-    ``on_settled`` and ``on_advanced`` are called on the driver's thread with no lock held.
+    ``on_settled`` and ``on_advanced`` are called on the thread that reads; twice for one thing, if it was interrupted.
     """
 
     def __init__(
@@ -78,24 +77,23 @@ class Driver:
         self._mine = topics.reply(client.site, client.me)
         self._on_settled = on_settled
         self._on_advanced = on_advanced
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._handling = False
         self._inbox: deque[Event] = deque()
         self._outbox = Outbox()
-        self._news: list[Settled | Advanced] = []
+        self._news: deque[Settled | Advanced] = deque()
         self._notes = NoteLog(log)
-        self._closing = False
         self._selector = selectors.DefaultSelector()
         self._waker = Waker(self._selector)
         self._connections = Connections(
             client.me, brokers, credentials, self._selector, self._hear, self.tell, self._waker.wake
         )
         self.up, self.errors = self._connections.up, self._connections.errors
-        self._until = 0.0
-        self._ident = 0
+        self._turns = Turns(self._guarded_turn, client.ledger.entries, self._interrupted)
+        self.attend = self._turns.attend
         self._turned = clock()
         self._due: int | None = None
         self._awake_by = 0
-        self._lone_at = 0
         self._thread = threading.Thread(target=self._run, name="fogsdk", daemon=True)
         self._do(client.start())
 
@@ -108,38 +106,60 @@ class Driver:
     def tell(self, event: Event) -> None:
         """Pass an event to the core."""
         self._inbox.append(event)
-        self._work()
-        if not self.on_this_thread() and not self._send_lone():
-            self._waker.wake()
+        try:
+            self._work()
+            if not self.on_this_thread() and not self._send_lone():
+                self.wake()
+        except BaseException:
+            self._interrupted()
+            raise
+
+    def wake(self) -> None:
+        """Have whoever reads see what there is to do."""
+        self._waker.wake()
+        self._turns.call()
+
+    def _interrupted(self) -> None:
+        """An exception came out of the blue, as KeyboardInterrupt does, in the middle of something: nobody knows how
+        far the connection is. The ledger asks after everything when there is another."""
+        connection = self._connections.current
+        if connection is not None:
+            connection.abandon()
+        self._connections.end_all("interrupted")
+        self.wake()
 
     def _send_lone(self) -> bool:
         """Send what was submitted, if nothing else is out, and so nothing can be on its way that it could leave with
         (RFC 896). Returns whether the thread can go on sleeping."""
         connection = self._connections.current
-        if connection is None or len(self._client.ledger.entries) != 1 or not self._lock.acquire(blocking=False):
+        if connection is None or len(self._client.ledger.entries) != 1:
             return False
-        try:
+        with self._lock:
+            if self._handling:
+                return False
             self._publish(connection)
             out = connection.write()
             due = self._core.deadline()
-            self._lone_at = clock()
-        finally:
-            self._lock.release()
+            self._turns.lone_at = clock()
         slept_out = due is not None and due < self._awake_by
         return out and not (slept_out or self._inbox or self._news)
 
     def _work(self) -> None:
         """Have the core handle what is in the inbox; where another call is doing so, it goes on with this.
 
-        Nobody waits for the lock: a future that the garbage collector finds in the middle of it may call in, too.
+        It may be on this very thread: a future that the garbage collector finds in the middle of it calls in, too.
         """
-        while self._inbox and self._lock.acquire(blocking=False):
-            try:
-                now = clock()
-                for _ in range(len(self._inbox)):
-                    self._do(self._core.handle(self._inbox.popleft(), now))
-            finally:
-                self._lock.release()
+        while self._inbox and not self._handling:
+            with self._lock:
+                if self._handling:
+                    return
+                try:
+                    self._handling = True
+                    now = clock()
+                    for _ in range(len(self._inbox)):
+                        self._do(self._core.handle(self._inbox.popleft(), now))
+                finally:
+                    self._handling = False
 
     def nodes(self) -> dict[str, Birth]:
         """The nodes that are there, with what they said of themselves."""
@@ -147,12 +167,12 @@ class Driver:
             return {m.node: m.birth for m in self._client.directory.members.values() if m.present}
 
     def on_this_thread(self) -> bool:
-        """Whether the caller is the driver's own thread."""
-        return threading.get_ident() == self._ident
+        """Whether the caller is the one that reads, and so in a callback."""
+        return self._turns.mine
 
     def close(self) -> None:
         """End the connection and the thread; what is not settled stays so."""
-        self._closing = True
+        self._turns.over()
         self._waker.wake()
         if self._thread.is_alive() and not self.on_this_thread():
             self._thread.join()
@@ -172,42 +192,48 @@ class Driver:
                     self._notes.add(command)
 
     def _tell_news(self) -> None:
-        with self._lock:
-            news, self._news = self._news, []
-        for each in news:
-            match each:
-                case Settled():
-                    self._on_settled(each)
-                case Advanced():
-                    self._on_advanced(each)
+        while self._news:
+            try:
+                match each := self._news[0]:
+                    case Settled():
+                        self._on_settled(each)
+                    case Advanced():
+                        self._on_advanced(each)
+            except Exception:
+                log.exception("a bug, on news")
+            self._news.popleft()  # not before: what is interrupted is told again
 
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        self._ident = threading.get_ident()
         try:
-            while not self._closing:
-                self._guarded_turn()
+            self._turns.run(self._is_busy)
         finally:
-            self._hang_up()
-            self._selector.close()
-            self._waker.close()
-            self._ident = 0
+            self._turns.end(self._hang_up)
 
-    def _guarded_turn(self) -> None:
+    def _is_busy(self) -> bool:
+        return bool(self._inbox or self._outbox or self._news)
+
+    def _guarded_turn(self, longest: float) -> None:
         """A bug on this thread must not leave every caller waiting for ever: it is logged, and the thread goes on."""
         try:
-            self._turn()
+            self._turn(longest)
         except Exception:
             log.exception("a bug on the thread of the connections")
             self._connections.end_all("a bug")
-            self._until = 0.0
             time.sleep(AFTER_A_BUG)
 
-    def _turn(self) -> None:
-        """Wait for something to happen, take it in, write what is to be written, and tell the news; those who wait for
-        them wake up while this thread sees to connections, and to what the callbacks submitted."""
-        for key, events in self._selector.select(max(0.0, self._until - time.monotonic())):
+    def _turn(self, longest: float) -> None:
+        """See to connections, and to what the callbacks submitted; wait, ``longest`` seconds at the most, for something
+        to happen, take it in, write what is to be written, and tell the news."""
+        self._turns.is_between = False
+        self._connections.review()
+        self._flush()
+        wait = min(longest, self._wait())
+        self._turns.is_between = True
+        found = self._selector.select(wait)
+        self._turns.is_between = False
+        for key, events in found:
             if key.data is None:
                 self._waker.drain()
                 continue
@@ -220,9 +246,7 @@ class Driver:
             self._flush()
         if self._news:
             self._tell_news()
-        self._connections.review()
-        self._flush()
-        self._until = time.monotonic() + self._wait()
+        self._turns.is_between = True
 
     def _wait(self) -> float:
         """Seconds until there is something to do though nothing comes in. What is due at once is begun here."""
@@ -244,15 +268,17 @@ class Driver:
         """Say what is still to be said, and close everything."""
         self._flush()
         self._connections.close()
+        self._selector.close()
+        self._waker.close()
 
     def _timeout(self) -> float:
         with self._lock:
             now, deadline = clock(), self._core.deadline()
             self._due = deadline
-            if self._inbox or self._outbox or self._news:
+            if self._is_busy():
                 self._awake_by = now
             else:
-                longest = NAP if now - self._lone_at < STAYS_AWAKE else HOUSEKEEPING
+                longest = NAP if self._turns.were_lone else LONGEST
                 self._awake_by = now + int(longest * 1000)
                 if deadline is not None:
                     self._awake_by = max(now, min(deadline, self._awake_by))

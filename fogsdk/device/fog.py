@@ -211,7 +211,7 @@ class Fog:
         return future
 
     def _keep(self, message: Task, node: str | None = None) -> FogFuture:
-        future = FogFuture(message.id, message.name, self._withdraw)
+        future = FogFuture(message.id, message.name, self._withdraw, self._driver.attend)
         self._futures[message.id] = (future, clock())
         self._driver.tell(Submit(message, node or ""))
         return future
@@ -340,12 +340,13 @@ class Fog:
             entry[0].advance(advanced.fraction)
 
     def _settle(self, settled: Settled) -> None:
-        future, submitted = self._futures.pop(settled.id, (None, 0))
+        future, submitted = self._futures.get(settled.id, (None, 0))
         if future is None:
             return
         future.settle(settled.outcome, float(clock() - submitted))
         if self._disk is not None:
             self._disk.remove(settled.id)
+        self._futures.pop(settled.id, None)
 
     # ------------------------------------------------------------ the site
 

@@ -56,6 +56,10 @@ def _line(hop: Hop) -> str:
     return f"{hop.node} {hop.action}{part}{times}{': ' + hop.why if hop.why else ''}"
 
 
+Attend = Callable[[str, "float | None"], "float | None"]
+"""May wait for the task of this id, so many seconds at the most, and returns what is left of them."""
+
+
 class FogFuture(Future[Any]):
     """The result to come of one task.
 
@@ -63,7 +67,7 @@ class FogFuture(Future[Any]):
     ``tag`` is that of the state that a session's step led to.
     """
 
-    def __init__(self, id: str, name: str, withdraw: Callable[[str], None]) -> None:
+    def __init__(self, id: str, name: str, withdraw: Callable[[str], None], attend: Attend) -> None:
         super().__init__()
         self.id = id
         self.name = name
@@ -71,7 +75,16 @@ class FogFuture(Future[Any]):
         self.trace: Trace | None = None
         self.tag = ""
         self._withdraw = withdraw
+        self._attend = attend
         self._watchers: list[Callable[[float], None]] = []
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the result, ``timeout`` seconds at the most, and return it, or raise why there is none."""
+        return super().result(self._attend(self.id, timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait, ``timeout`` seconds at the most, and return why there is no result, None where there is one."""
+        return super().exception(self._attend(self.id, timeout))
 
     def cancel(self) -> bool:
         """Cancel the task, running or not. False when it is settled already."""
@@ -81,7 +94,7 @@ class FogFuture(Future[Any]):
         return True
 
     def on_progress(self, watcher: Callable[[float], None]) -> None:
-        """Call ``watcher(fraction)``, from the SDK's own thread, whenever the task reports progress."""
+        """Call ``watcher(fraction)``, from the thread that hears of it, whenever the task reports progress."""
         self._watchers.append(watcher)
 
     def advance(self, fraction: float) -> None:

@@ -239,6 +239,10 @@ class MqttConnection:
         """Queue the end of a subscription."""
         self._client.unsubscribe(topic)
 
+    def abandon(self) -> None:
+        """Neither read nor write any more: a thread was interrupted in the middle of it."""
+        self._client.wire.abandon()
+
     def close(self) -> None:
         """Write what is queued, say goodbye to the broker, so that no will is sent, and close the socket.
 

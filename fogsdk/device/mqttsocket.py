@@ -76,6 +76,11 @@ class MqttSocket:
         self.write()
         return len(data)
 
+    def abandon(self) -> None:
+        """End it: a thread was interrupted in the middle of something, and may hold the lock for ever."""
+        self._end = ConnectionAbortedError("interrupted")
+        self._writing = threading.Lock()
+
     def close(self) -> None:
         with self._writing:  # in the middle of a write the number of the closed socket might be given to another
             self._closed = True

@@ -14,7 +14,7 @@ from fogsdk.wire.messages import Hop
 def future_with_log() -> tuple[FogFuture, list[str]]:
     """A future, and the list that the ids of withdrawn tasks go into."""
     withdrawn: list[str] = []
-    return FogFuture("id-1", "increment", withdrawn.append), withdrawn
+    return FogFuture("id-1", "increment", withdrawn.append, lambda _task, timeout: timeout), withdrawn
 
 
 def test_cancelling_withdraws_the_task() -> None:
