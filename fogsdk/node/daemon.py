@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fogsdk import __version__
 from fogsdk.core.events import Measured
@@ -18,16 +19,18 @@ from fogsdk.core.identity import Identity
 from fogsdk.device.mqtt import check_files
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConnectionFailed
-from fogsdk.node.broker import Broker
-from fogsdk.node.chaos import Agent
 from fogsdk.node.config import NodeSettings, SiteSettings
-from fogsdk.node.discovery import Discovery
 from fogsdk.node.door import Door
 from fogsdk.node.doors import addresses
 from fogsdk.node.executor import Executor
-from fogsdk.node.journal import Journal
-from fogsdk.node.recorder import Recorder
 from fogsdk.node.runtime import Runtime
+
+if TYPE_CHECKING:  # what not every node needs is loaded where it is used
+    from fogsdk.node.broker import Broker
+    from fogsdk.node.chaos import Agent
+    from fogsdk.node.discovery import Discovery
+    from fogsdk.node.journal import Journal
+    from fogsdk.node.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +94,14 @@ class Daemon:
     ) -> None:
         self.settings = settings
         self._doors = doors
-        self._chaos = Agent(executor, lambda: self._broker)
+        self._chaos = self._chaos_agent(executor) if identity.chaos else None
         self.runtime = Runtime(
             identity,
             executor,
             credentials(settings),
             measure,
             journal=journal,
-            disturb=self._chaos.obey,
+            disturb=None if self._chaos is None else self._chaos.obey,
             recorder=recorder,
         )
         self._broker: Broker | None = None
@@ -106,14 +109,24 @@ class Daemon:
         self._ending = asyncio.Event()
         self._signals = 0
         self._keeper: asyncio.Future[None] | None = None
-        self._discovery = Discovery(
-            settings.site,
-            settings.node,
-            role=identity.role,
+        self._discovery = self._mdns(identity.role) if settings.mdns else None
+
+    def _chaos_agent(self, executor: Executor) -> Agent:
+        from fogsdk.node.chaos import Agent
+
+        return Agent(executor, lambda: self._broker)
+
+    def _mdns(self, role: str) -> Discovery:
+        from fogsdk.node.discovery import Discovery
+
+        return Discovery(
+            self.settings.site,
+            self.settings.node,
+            role=role,
             version=__version__,
-            brokers=settings.brokers,
-            interfaces=settings.mdns_interfaces,
-            addresses=settings.advertise,
+            brokers=self.settings.brokers,
+            interfaces=self.settings.mdns_interfaces,
+            addresses=self.settings.advertise,
             on_broker=self._on_broker,
         )
 
@@ -126,7 +139,8 @@ class Daemon:
                 try:
                     await self._ending.wait()
                 finally:
-                    await self._chaos.undo()
+                    if self._chaos is not None:
+                        await self._chaos.undo()
                 if self._signals < 2:
                     log.info("leaving: what runs has %g s to finish", self.settings.drain_timeout)
                     await self._drain()
@@ -164,12 +178,12 @@ class Daemon:
         try:
             for url in self.settings.brokers:
                 self.runtime.add_broker(parse(url))
-            if self.settings.mdns:
+            if self._discovery is not None:
                 await self._discovery.start()
             await self._serve_broker()
             for door in self._doors:
                 await self.runtime.open_door(door)
-                if self.settings.mdns:
+                if self._discovery is not None:
                     await self._discovery.announce_door(door.service, host=self.settings.host)
             if self.settings.broker == "auto" and not self.settings.brokers:
                 self._keeper = asyncio.ensure_future(self._keep_one_served())
@@ -181,7 +195,7 @@ class Daemon:
             if self._keeper is not None:
                 self._keeper.cancel()
             await self.runtime.close()
-            if self.settings.mdns:
+            if self._discovery is not None:
                 await self._discovery.close()
             if self._broker is not None:
                 await self._broker.stop()
@@ -200,6 +214,8 @@ class Daemon:
         settings = self.settings
         if settings.broker == "none" or (settings.broker == "auto" and await self._one_is_there()):
             return
+        from fogsdk.node.broker import Broker
+
         kind = "auto" if settings.broker == "auto" else settings.broker
         broker = Broker(
             settings.host,
@@ -221,7 +237,7 @@ class Daemon:
         self._broker = broker
         log.info("serving a broker (%s) at %s port %d", broker.kind, settings.host, broker.port)
         self.runtime.add_broker(parse(broker.url))
-        if settings.mdns:
+        if self._discovery is not None:
             await self._discovery.announce_broker(broker.port, tls=broker.url.startswith("mqtts:"), host=broker.host)
 
     async def _keep_one_served(self) -> None:

@@ -1,22 +1,26 @@
-"""The ``fognode`` command."""
+"""The ``fognode`` command.
+
+It imports what reads the settings and no more, then starts the fork server, and while that imports the tasks it
+imports what a daemon is made of.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
+import signal
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fogsdk.errors import FogError
 from fogsdk.node.config import NodeSettings, load
-from fogsdk.node.daemon import Daemon, node_identity
-from fogsdk.node.doors import doors
-from fogsdk.node.journal import open_journal
-from fogsdk.node.pool import Pool
-from fogsdk.node.recorder import Recorder
+from fogsdk.node.worker_launch import Launched, launch
+
+if TYPE_CHECKING:
+    from fogsdk.core.identity import Identity
+    from fogsdk.node.journal import Journal
+    from fogsdk.node.recorder import Recorder
 
 EXPRESS = 1
 """Workers beside those of the settings that run quick tasks alone."""
@@ -34,21 +38,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FogError as error:
         print(f"fognode: {error}", file=sys.stderr)
         return 2
-    start_log(settings.log_level)
-    return run(_serve(settings), "fognode")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # until the daemon is there to do it better
+    open_many_files()  # here, so that the workers may as well
+    launched = launch(settings.tasks) if hasattr(os, "fork") else None  # where there is none, the pool says so
+    try:
+        start_log(settings.log_level)
+        return run(_serve(settings, launched), "fognode")
+    finally:
+        if launched is not None:
+            launched.end()
 
 
-async def _serve(settings: NodeSettings) -> None:
-    pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit)
-    journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
+def _leave(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+async def _serve(settings: NodeSettings, launched: Launched | None) -> None:
+    from fogsdk.node.daemon import Daemon, node_identity
+    from fogsdk.node.doors import doors
+    from fogsdk.node.pool import Pool
+
+    pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit, launched=launched)
+    journal = _journal(settings)
     identity = node_identity(settings, settings.workers, EXPRESS, AHEAD, keeps=journal is not None)
-    recorder = Recorder(settings.record, identity) if settings.record else None
-    daemon = Daemon(settings, identity, pool, journal=journal, recorder=recorder, doors=doors(settings))
-    await daemon.serve()
+    recorder = _recorder(settings, identity)
+    await Daemon(settings, identity, pool, journal=journal, recorder=recorder, doors=doors(settings)).serve()
+
+
+def _journal(settings: NodeSettings) -> Journal | None:
+    if not settings.keep_journal:
+        return None
+    from fogsdk.node.journal import open_journal
+
+    return open_journal(settings.journal, settings.site, settings.node)
+
+
+def _recorder(settings: NodeSettings, identity: Identity) -> Recorder | None:
+    if settings.record is None:
+        return None
+    from fogsdk.node.recorder import Recorder
+
+    return Recorder(settings.record, identity)
 
 
 def start_log(level: str) -> None:
     """Send the log to stderr, one line an entry."""
+    import logging
+
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     for chatty in ("zeroconf", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
@@ -69,6 +106,8 @@ def open_many_files() -> None:
 
 def run(serving: Coroutine[Any, Any, None], prog: str) -> int:
     """Run a daemon to its end; returns the exit code."""
+    import asyncio
+
     open_many_files()
     try:
         asyncio.run(serving)

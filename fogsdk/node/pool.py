@@ -37,6 +37,7 @@ from fogsdk.node.pool_forkserver import ForkServer
 from fogsdk.node.pool_link import Link
 from fogsdk.node.pool_worker import Worker, event, may_wait
 from fogsdk.node.worker_frames import Frame
+from fogsdk.node.worker_launch import Launched
 
 _YOUNG = 1.0  # seconds: a worker that ends within them, before it had a job, did not start well
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds before such a worker is replaced; doubled each time
@@ -47,13 +48,16 @@ log = logging.getLogger(__name__)
 class Pool:
     """Executor that runs the tasks of ``modules`` in ``workers`` processes.
 
-    ``memory`` is by how many bytes a job may grow its worker where the job itself sets no limit.
+    ``memory`` is by how many bytes a job may grow its worker where the job itself sets no limit; ``launched`` a fork
+    server of these modules that was started already.
     """
 
-    def __init__(self, modules: Sequence[str], workers: int, *, memory: int | None = None) -> None:
+    def __init__(
+        self, modules: Sequence[str], workers: int, *, memory: int | None = None, launched: Launched | None = None
+    ) -> None:
         self.slots = workers
         self._memory = memory
-        self._forkserver = ForkServer(modules, self._worker_died, self._forkserver_gone)
+        self._forkserver = ForkServer(modules, self._worker_died, self._forkserver_gone, launched)
         self._numbers = itertools.count()
         self._workers: dict[int, Worker] = {}
         self._idle: list[Worker] = []

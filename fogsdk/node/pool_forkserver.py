@@ -3,55 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Sequence
 
 from fogsdk.errors import ConfigError
 from fogsdk.node.pool_link import Link
-from fogsdk.node.worker_forkserver import COMMAND, FORK, command_line, how_it_ended
 from fogsdk.node.worker_frames import Frame
+from fogsdk.node.worker_launch import COMMAND, FORK, Launched, how_it_ended, launch
 from fogsdk.wire import values
 from fogsdk.wire.messages import TaskInfo
 
 _PATIENCE = 5.0  # seconds for the fork server to end on its own
-_STDERR = 2
 
 
 class ForkServer:
     """The process that has the task modules imported and forks workers.
 
     ``on_died(number, how)`` is called when a worker has ended; ``on_gone()`` when the fork server itself has
-    ended unasked, and all workers with it. ``tasks`` are those of the modules, once it has started.
+    ended unasked, and all workers with it. ``tasks`` are those of the modules, once it has started. It begins with
+    the one that was ``launched`` already, if there is one.
     """
 
     def __init__(
-        self, modules: Sequence[str], on_died: Callable[[int, str], None], on_gone: Callable[[], None]
+        self,
+        modules: Sequence[str],
+        on_died: Callable[[int, str], None],
+        on_gone: Callable[[], None],
+        launched: Launched | None = None,
     ) -> None:
         self._modules = modules
+        self._launched = launched
         self._on_died = on_died
         self._on_gone = on_gone
         self.tasks: tuple[TaskInfo, ...] = ()
         self._up = False
         self._link: Link | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Start it, and return when it has imported the task modules. Raises ConfigError when it cannot."""
+        await self._wait()  # for the one before, if there was one
         self._loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._control, theirs = socket.socketpair()
+        (self._process, self._control), self._launched = self._launched or launch(self._modules), None
         self._link = Link(self._control, self._hear, self._ended)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *command_line("forkserver", self._modules),
-                stdin=theirs.fileno(),
-                stdout=_STDERR,  # what tasks print must not get into what the daemon prints
-                start_new_session=True,  # Ctrl-C in the daemon's terminal is for the daemon alone
-            )
         problem = await self._loaded
         if problem is not None:
-            how = how_it_ended(await self._process.wait())
+            how = how_it_ended(await asyncio.to_thread(self._process.wait))
             raise ConfigError(problem or f"importing the task modules ended the process: it {how}")
 
     def fork(self, number: int, connection: socket.socket) -> None:
@@ -78,20 +77,23 @@ class ForkServer:
         """End it and all workers; when this returns, no process is left."""
         if self._link is not None:
             self._link.close()
-        if self._process is None:
-            return
         if not self._up:
             self._kill()  # it may be importing modules, for who knows how long
+        await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for the end of a process that has been told to end."""
+        if self._process is None:
+            return
         try:
-            await asyncio.wait_for(self._process.wait(), _PATIENCE)
-        except asyncio.TimeoutError:
+            await asyncio.to_thread(self._process.wait, _PATIENCE)
+        except subprocess.TimeoutExpired:
             self._kill()
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait)
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if self._process is not None:
-                self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def _hear(self, frames: list[Frame]) -> None:
         for fields, bodies in frames:

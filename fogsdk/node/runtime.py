@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fogsdk.core.commands import (
     Command,
@@ -47,9 +48,7 @@ from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
 from fogsdk.node.door import Door
 from fogsdk.node.executor import Executor
-from fogsdk.node.journal import Journal
 from fogsdk.node.link import Link
-from fogsdk.node.recorder import Recorder
 from fogsdk.node.shared_body import SharedBuffer
 from fogsdk.wire import codec, topics
 from fogsdk.wire.messages import (
@@ -75,6 +74,10 @@ from fogsdk.wire.messages import (
     Task,
     Transfer,
 )
+
+if TYPE_CHECKING:  # not every node has them
+    from fogsdk.node.journal import Journal
+    from fogsdk.node.recorder import Recorder
 
 log = logging.getLogger(__name__)
 

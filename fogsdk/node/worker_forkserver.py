@@ -22,7 +22,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import traceback
@@ -35,18 +34,10 @@ from fogsdk import tasks
 from fogsdk.errors import ConfigError
 from fogsdk.node import worker
 from fogsdk.node.worker_frames import pack
+from fogsdk.node.worker_launch import COMMAND, FORK, command_line, how_it_ended
 from fogsdk.wire import values
 
-COMMAND = struct.Struct("!cI")
-FORK = b"f"  # beyond the numbers of all signals
-
-_BOOT = "import sys; sys.path[:] = sys.argv[3:]; from fogsdk.node.worker_forkserver import main; main()"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
-
-
-def command_line(role: str, modules: Sequence[str]) -> list[str]:
-    """Return the command that starts a "forkserver" or a "worker", with this process's ``sys.path``."""
-    return [sys.executable, "-c", _BOOT, role, ",".join(modules), *sys.path]
 
 
 def main() -> NoReturn:
@@ -229,13 +220,3 @@ def _kill_group(pid: int) -> None:
 def _signal_group(pid: int, what: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left (macOS: only zombies left)
         os.killpg(pid, what)
-
-
-def how_it_ended(code: int) -> str:
-    """Return in words how a process ended, given the exit code that ``subprocess`` has for it."""
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
