@@ -47,9 +47,11 @@ class Services:
         self._running.append(process)
         return process
 
-    def python(self, module: str, *arguments: str, keep: tuple[int, ...] = (), **environ: str) -> None:
+    def python(
+        self, module: str, *arguments: str, keep: tuple[int, ...] = (), **environ: str
+    ) -> subprocess.Popen[bytes]:
         """Start a module with this Python."""
-        self.run(sys.executable, "-m", module, *arguments, keep=keep, **environ)
+        return self.run(sys.executable, "-m", module, *arguments, keep=keep, **environ)
 
     def start_broker(self, kind: str) -> None:
         """Start a mosquitto or a Redis that keeps nothing on disk, and tell its address to all that is started here."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import fogsdk
 from benchmarks.harness.contender import Contender
 from benchmarks.harness.services import Services
-from benchmarks.harness.works import FUNCTIONS
 from fogsdk.device.future import FogFuture
 
 
@@ -25,12 +25,8 @@ class FogMqtt(Contender):
         self._fog.close()
 
 
-def start_node(services: Services, *flags: str) -> None:
+def start_node(services: Services, *flags: str) -> subprocess.Popen[bytes]:
     """Start a node that offers the works, at the broker that runs already, if there is one."""
     brokers = ("--brokers", services.broker) if services.broker else ()
     quietly = ("--broker", "none", "--no-mdns", "--log-level", "warning", "--no-keep-journal")
-    services.python("fogsdk.node.main", "--tasks", __name__, *brokers, *quietly, *flags)
-
-
-for _function in FUNCTIONS.values():
-    fogsdk.task(_function)
+    return services.python("fogsdk.node.main", "--tasks", "benchmarks.harness.offered", *brokers, *quietly, *flags)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,11 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints, overlo
 
 from fogsdk.errors import ConfigError
 from fogsdk.node.config_kinds import Kind, kind_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -133,6 +127,8 @@ def _prefix(prog: str) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     return f"did you mean {difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]}?"
 
 
@@ -152,6 +148,10 @@ def _config_file(flag: str | None, environ: Mapping[str, str], prog: str) -> Pat
 def _from_file(table: dict[str, _Setting], path: Path | None) -> Iterator[_Found]:
     if path is None:
         return
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

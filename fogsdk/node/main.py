@@ -7,6 +7,7 @@ imports what a daemon is made of.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_many_files()  # here, so that the workers may as well
     launched = launch(settings.tasks) if hasattr(os, "fork") else None  # where there is none, the pool says so
     try:
+        gc.disable()  # what is imported stays: there is no garbage to be found in it
         start_log(settings.log_level)
         return run(_serve(settings, launched), "fognode")
     finally:
@@ -59,6 +61,7 @@ async def _serve(settings: NodeSettings, launched: Launched | None) -> None:
     from fogsdk.node.doors import doors
     from fogsdk.node.pool import Pool
 
+    gc.enable()
     pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit, launched=launched)
     journal = _journal(settings)
     identity = node_identity(settings, settings.workers, EXPRESS, AHEAD, keeps=journal is not None)

@@ -84,6 +84,9 @@ log = logging.getLogger(__name__)
 MEASURE_EVERY = 1.0
 """Seconds between two readings of this machine's load."""
 
+FIRST_MEASURE = 0.1
+"""Seconds until the first one: what reads it is loaded when the node takes tasks already."""
+
 AFTER_A_BUG = 100
 """Milliseconds for which the timer rests when the core raised, so that what raises each time does not take the CPU."""
 
@@ -157,7 +160,7 @@ class Runtime:
         self._do(self.node.start())
         if self._journal is not None:
             self.tell(Recovered(self._journal.open(self.tell)))
-        self._take_measure()
+        self._measuring = asyncio.get_running_loop().call_later(FIRST_MEASURE, self._take_measure)
 
     async def close(self) -> None:
         """End everything now: what is held is lost with the node, and its senders are told that it is gone."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 
 from fogsdk.wire.limits import INLINE_SIZE
@@ -131,6 +130,8 @@ def _create(size: int) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("fogsdk", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
+        import tempfile
+
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     os.ftruncate(descriptor, size)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import signal
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import subprocess
 
 COMMAND = struct.Struct("!cI")
 FORK = b"f"  # beyond the numbers of all signals
@@ -35,6 +37,8 @@ class Launched(NamedTuple):
 
 def launch(modules: Sequence[str]) -> Launched:
     """Start a fork server that imports ``modules``; it ends when its socket is closed."""
+    import subprocess  # the fork server itself has no use for it
+
     control, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
