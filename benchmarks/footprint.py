@@ -59,6 +59,7 @@ def _node(services: Services, seconds: float) -> None:
     starts = []
     for _ in range(1 + STARTS):
         node, took = _start(services)
+        time.sleep(0.5)  # what it loads soon after has its bytecode written too
         node.terminate()
         node.wait()
         starts.append(took)
