@@ -60,11 +60,16 @@ def test_the_conversation_takes_place_as_it_is_written(kitchen: Client) -> None:
             act(kitchen, shlex.split(line))
             continue
         written = json.loads(line)
-        while written["id"] not in heard:
+        while written["id"] not in heard or is_early(heard[written["id"]], written):
             hear(kitchen, heard)
         assert timeless(heard.pop(written["id"])) == timeless(written)
     assert not heard
     assert kitchen.heard.empty()
+
+
+def is_early(reply: dict[str, Any], written: dict[str, Any]) -> bool:
+    """Whether it is only that a node, which takes longer on a busy computer, has accepted what is answered later."""
+    return reply["type"] == "accepted" != written["type"]
 
 
 def act(client: Client, words: list[str]) -> None:

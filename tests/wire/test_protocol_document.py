@@ -72,9 +72,15 @@ def schema(rule: str) -> Any:
 
 
 def rules_for(message: dict[str, Any] | bytes) -> list[str]:
-    """The messages of the grammar that this is, asked one by one: this validator is wrong about choices of maps."""
+    """The messages of the grammar that this is, asked one by one: this validator is wrong about choices of maps.
+    Those of another type it is not: each rule has its one type as a literal, see the test of that."""
     payload = message if isinstance(message, bytes) else cbor2.dumps(message)
-    return [rule for rule in RULES if _is(rule, payload)]
+    kind = cbor2.loads(payload).get("type")
+    return [rule for rule in RULES if type_of(rule) == kind and _is(rule, payload)]
+
+
+def type_of(rule: str) -> str:
+    return rule.removeprefix("readable-")
 
 
 def _is(rule: str, payload: bytes) -> bool:
@@ -86,7 +92,15 @@ def _is(rule: str, payload: bytes) -> bool:
 
 
 def test_the_grammar_has_every_message() -> None:
-    assert {rule.removeprefix("readable-") for rule in RULES} == TYPES.keys()
+    assert {type_of(rule) for rule in RULES} == TYPES.keys()
+    for rule in RULES:
+        assert re.search(rf'^{rule} = {{\s+type: "{type_of(rule)}",', GRAMMAR, re.MULTILINE)
+
+
+@validated
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_a_message_is_of_its_own_type_alone(name: str) -> None:
+    assert {type_of(rule) for rule in RULES if _is(rule, cbor2.dumps(item(name)))} == {name}
 
 
 @validated
