@@ -69,7 +69,7 @@ def test_the_conversation_takes_place_as_it_is_written(kitchen: Client) -> None:
 
 def is_early(reply: dict[str, Any], written: dict[str, Any]) -> bool:
     """Whether it is only that a node, which takes longer on a busy computer, has accepted what is answered later."""
-    return reply["type"] == "accepted" != written["type"]
+    return bool(reply["type"] == "accepted" != written["type"])
 
 
 def act(client: Client, words: list[str]) -> None:
