@@ -310,11 +310,12 @@ def test_a_node_that_is_announced_and_not_there(mosquitto: Mosquitto) -> None:
         assert found["tasks"].text.startswith("no node answers")
 
 
-def test_a_node_that_stands_still(start_site: Callable[..., Site]) -> None:
-    site = start_site("n1")
-    site.nodes["n1"].freeze()
-    assert "stands still: look at its log" in diagnose(site.url, 1)["way to n1"].advice
-    site.nodes["n1"].thaw()
+def test_a_node_that_stands_still(mosquitto: Mosquitto) -> None:
+    """Its connection is there, and it says nothing. (A frozen program has one for some seconds only.)"""
+    with Client(mosquitto.port, "mute") as mute:
+        mute.subscribe("fog/v1/home/node/mute/task/+")
+        mute.publish("fog/v1/home/node/mute/birth", codec.encode([Birth(1, "fog", 1)]), retain=True)
+        assert "stands still: look at its log" in diagnose(mosquitto.url, 1)["way to mute"].advice
 
 
 def test_a_clock_that_differs_is_a_note(mosquitto: Mosquitto) -> None:
