@@ -42,12 +42,11 @@ tasks.perform = perform_on_a_copy
 """
 
 
-def measured_with(slowdown: str, part: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Figures, Figures]:
-    """What a part measures as things are, and with a slowdown."""
-    before = PARTS[part].measure()
+def measured_with(slowdown: str, part: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Figures:
+    """What a part measures with a slowdown."""
     (folder / "sitecustomize.py").write_text(slowdown)
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    return before, PARTS[part].measure()
+    return PARTS[part].measure()
 
 
 def rose(part: str, before: Figures, after: Figures) -> list[str]:
@@ -56,15 +55,17 @@ def rose(part: str, before: Figures, after: Figures) -> list[str]:
 
 @pytest.mark.timeout(180)
 def test_a_lost_batch_shows_in_the_packets_for_each_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, after = measured_with(ONE_FLUSH_FOR_EACH_MESSAGE, "traffic", tmp_path, monkeypatch)
-    assert "MQTT packets, 256 at once" in rose("traffic", before, after), (before, after)
+    before = json.loads(guard.RECORDED.read_text())[guard.ANY]
+    after = measured_with(ONE_FLUSH_FOR_EACH_MESSAGE, "traffic", tmp_path, monkeypatch)
+    assert "MQTT packets, 256 at once" in rose("traffic", before, after), after
 
 
 @pytest.mark.timeout(120)
 def test_one_more_copy_of_a_body_shows_in_the_memory_of_its_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, after = measured_with(ONE_MORE_COPY, "copies", tmp_path, monkeypatch)
+    before = PARTS["copies"].measure()
+    after = measured_with(ONE_MORE_COPY, "copies", tmp_path, monkeypatch)
     assert rose("copies", before, after) == ["bodies in memory, workers, echo of 4 MiB"], (before, after)
 
 
