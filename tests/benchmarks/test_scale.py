@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks import scale
 from benchmarks.scaling import page, simulated
 from benchmarks.scaling.sections import SECTIONS
@@ -15,6 +17,7 @@ def test_a_simulated_site_answers_every_task_also_where_most_nodes_are_followers
     assert found["p50_ms"] < 20.0
 
 
+@pytest.mark.timeout(180)  # it computes all the while: beside other work it takes several times as long
 def test_a_run_of_one_section_writes_a_page_with_ratios_and_a_plot(tmp_path: Path) -> None:
     document = tmp_path / "scale.md"
     scale.main(["--quick", "--only", "simulated", "--document", str(document)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -165,6 +166,7 @@ class Story:
         return left + [id for id in self.posted if ("two", self.fetches.get(id, "")) not in settled]
 
 
+@pytest.mark.timeout(180)  # it computes all the while: beside other work it takes several times as long
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     seed=st.integers(0, 2**32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,7 @@ def check_quiet(world: World) -> None:
             assert len(peer.core.work.queue) == 0
 
 
+@pytest.mark.timeout(180)  # it computes all the while: beside other work it takes several times as long
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     seed=st.integers(0, 2**32),

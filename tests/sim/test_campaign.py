@@ -12,7 +12,7 @@ from fogsdk.sim.plan import KINDS
 SEEDS, TASKS = 12, 150
 
 
-@pytest.mark.timeout(180)  # it computes all the while: beside other work it takes twice as long
+@pytest.mark.timeout(180)  # it computes all the while: beside other work it takes several times as long
 def test_a_campaign_breaks_no_guarantee_and_has_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     faults: Counter[str] = Counter()
     tasks = 0
