@@ -21,7 +21,7 @@ test: $(VENV)/ready-dev mosquitto nftables libcoap chromium firmware ## run the 
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else # most tests wait more than they work; what the documents say is done by itself, since it starts whole fogs
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --ignore tests/docs
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/docs
 	@$(BIN)/python -m pytest tests/docs
 endif
 
