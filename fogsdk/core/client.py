@@ -165,14 +165,20 @@ class Client:
             return self._routes.choose(entry.key, entry, self.directory.members, now)
         if entry.to:
             return self._only(entry, now)
-        name = entry.task.name
-        able = self._able(self._nearest, entry, now) or self._able(list(self.directory.members.values()), entry, now)
-        offering = [member for member in able if name in member.tasks]
-        fogs = [member for member in offering if member.birth.role != "cloud"]
+        task, able = entry.task, self._able(self._nearest, entry, now)
+        if not able:
+            able = self._able(list(self.directory.members.values()), entry, now)
+        pool = [member for member in able if task.name in member.tasks and member.birth.role != "cloud"]
+        if not pool:
+            pool = self._second_best(able, entry)
+        return self._soonest(pool, task, now) if len(pool) > 1 else pool[0] if pool else None
+
+    def _second_best(self, able: list[Member], entry: Entry) -> list[Member]:
+        """Those to choose from where no node of the fog offers a task: the cloud, or nodes that may find out who does."""
+        offering = [member for member in able if entry.task.name in member.tasks]
         if entry.refusal is not None and entry.refusal.reason == "unknown-task":
-            able = []  # a node that does not know the task has asked all it knows
-        pool = fogs or offering or [member for member in able if member.role != "cloud"]
-        return self._soonest(pool, entry.task, now)
+            return offering  # a node that does not know the task has asked all it knows
+        return offering or [member for member in able if member.role != "cloud"]
 
     def _only(self, entry: Entry, now: int) -> Member | None:
         """The one node that the task may go to, as soon as it is there; also if it takes nothing new, or was silent."""
@@ -204,7 +210,7 @@ class Client:
         return best
 
     def _ran(self, member: Member, task: Task) -> float:
-        ran = member.ran(task.name)
+        ran = member.learned.costs.mean(task.name) if member.learned else None
         return self._common(member, task) if ran is None else ran
 
     def _common(self, member: Member, task: Task) -> float:

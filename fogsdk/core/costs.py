@@ -35,7 +35,9 @@ class Costs:
         known = self._mean.get(name)
         if known is None and len(self._mean) >= _MOST_NAMES:
             del self._mean[next(iter(self._mean))]
-        self._mean[name] = smoothed(known, min(MOST_MS, ran))
+        if ran > MOST_MS:
+            ran = MOST_MS
+        self._mean[name] = ran if known is None else known + _SMOOTHING * (ran - known)
 
     def weight(self, name: str, declared: str) -> str:
         """The weight a task has: what was declared, or for ``auto`` what its run times say."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fogsdk.wire.messages import Hop, Refused, Task
+from fogsdk.core.timers import Line
+from fogsdk.wire.messages import Accepted, Expired, Failed, Hop, Refused, Reply, Result, Task
 
 FIRST_CHECK = 300
 """Milliseconds until the taker of a task is first asked what became of it."""
@@ -16,7 +17,7 @@ class Entry:
 
     It may go ``to`` one node only, if that is named; ``key`` is that of the record which it is about, if it is about
     one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``former`` are takers
-    that were lost and may live, and when each was given it. ``instead`` is the node to which one of them sent it on,
+    that were lost and may live, and when each was given it. ``late`` is where it waits to be late. ``instead`` is the node to which one of them sent it on,
     and ``behind_since`` is when nodes began to say that they lack what it goes on from. ``lost`` is its trace so far.
     """
 
@@ -40,6 +41,7 @@ class Entry:
     lost: tuple[Hop, ...] = ()
     cost: float = 0.0
     key: str | None = None
+    late: Line[str] | None = None
 
     def holders(self) -> list[str]:
         """The nodes that may have the task."""
@@ -68,3 +70,13 @@ class Orphaned:
     id: str
     node: str | None
     why: str
+
+
+def answering(reply: Reply) -> str | None:
+    """The node that says so, as far as the reply tells."""
+    match reply:
+        case Result() | Failed() | Expired():
+            return reply.hops[0].node if reply.hops else None
+        case Accepted() | Refused():
+            return reply.node
+    return None

@@ -7,12 +7,12 @@ keeps this from making an overload worse: a small part of all tasks, and no more
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fogsdk.core.builtins import PREFIX
-from fogsdk.core.timers import Timers
+from fogsdk.core.timers import Line, Timers
 from fogsdk.core.windows import Window
 from fogsdk.wire.messages import Task, TaskInfo
 
@@ -44,7 +44,7 @@ class _Kind:
 
     def __init__(self) -> None:
         self.usual = Window()
-        self.out: deque[tuple[int, str]] = deque()
+        self.out: Line[str] = Line()
 
 
 class Hedging:
@@ -56,7 +56,6 @@ class Hedging:
         self.won = 0
         self._earned = 0
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
-        self._out: dict[str, int] = {}
         self._due: Timers[str] = Timers()
         self.deadline: Callable[[], int | None] = self._due.next
         """When the next task may be late."""
@@ -66,24 +65,19 @@ class Hedging:
         if self._earned < BURST * ONE_IN:
             self._earned += 1
 
-    def handed_out(self, task: Task, now: int) -> None:
-        """A task went to its taker."""
+    def handed_out(self, task: Task, now: int) -> Line[str] | None:
+        """A task went to its taker. Returns where it waits to be late, None where it never is: whoever sees that it
+        needs no second taker takes it out."""
         name = task.name if task.part is None else _part(task)
         kind = self._kinds.get(name)
         if kind is None or kind.usual.count < ENOUGH or task.keep is not None or task.session is not None:
-            return
-        usual = FACTOR * kind.usual.p95
-        late_at = self._out[task.id] = now + (int(usual) if usual > SHORTEST else SHORTEST)
-        out = kind.out
-        while out and self._out.get(out[0][1]) != out[0][0]:
-            out.popleft()  # it ended: nobody is to look for it
+            return None
+        usual, out = FACTOR * kind.usual.p95, kind.out
+        late_at = now + (int(usual) if usual > SHORTEST else SHORTEST)
         if not out:
             self._due.set(name, late_at)
-        out.append((late_at, task.id))
-
-    def ended(self, id: str) -> None:
-        """A task needs no second taker: it is back, or looks for a new first one."""
-        self._out.pop(id, None)
+        out[task.id] = late_at
+        return out
 
     def came_back(self, task: Task, took: float) -> None:
         """A task is back, so many milliseconds after it went to its taker."""
@@ -101,14 +95,10 @@ class Hedging:
         return late[: self._earned // ONE_IN]
 
     def _late(self, name: str, now: int) -> list[str]:
-        late, out = [], self._kinds[name].out
-        while out and (out[0][0] <= now or self._out.get(out[0][1]) != out[0][0]):
-            at, id = out.popleft()
-            if self._out.get(id) == at:
-                del self._out[id]
-                late.append(id)
-        if out:
-            self._due.set(name, out[0][0])
+        out = self._kinds[name].out
+        late, then = out.pop_due(now), out.next()
+        if then is not None:
+            self._due.set(name, then)
         return late
 
     def spend(self, task: Task, took: int) -> str:

@@ -48,14 +48,14 @@ class Learned:
 
     def travelled(self, ms: float) -> None:
         """The way there and back took this long."""
-        self.link_ms = smoothed(self.link_ms, max(0.0, ms))
+        self.link_ms = smoothed(self.link_ms, ms if ms > 0.0 else 0.0)
 
     def added(self, ms: float, now: int) -> None:
         """An answer came, and this much of its time was neither run time nor queue."""
         if now - self._heard_at > PAUSE and self.extra.count:
             faded = self._fading(now)
             self.extra = Window((self.extra.p50 * faded, self.extra.p95 * faded))
-        self.extra.add(min(max(0.0, ms), MOST_MS))
+        self.extra.add(0.0 if ms < 0.0 else min(ms, MOST_MS))
         self._heard_at = now
 
     # ------------------------------------------------------------ what it comes to

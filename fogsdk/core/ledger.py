@@ -10,19 +10,20 @@ An entry is *waiting* (no taker), *sent* (its taker has not answered yet) or *he
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
 from fogsdk.core.commands import Advanced, Send, Settled
-from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned
+from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned, answering
 from fogsdk.core.events import Moving
 from fogsdk.core.hedging import Hedging, Straggling
+from fogsdk.core.lessons import learn
 from fogsdk.core.membership import Directory
 from fogsdk.core.routing import BEHIND_AGAIN, final, lacking
 from fogsdk.core.takers import PROBE_EVERY, Takers
-from fogsdk.core.timers import Timers, earliest
+from fogsdk.core.timers import Line, Timers, earliest
 from fogsdk.wire import topics
 from fogsdk.wire.limits import BODY_SIZE, HOPS
 from fogsdk.wire.messages import (
@@ -69,6 +70,7 @@ class Ledger:
         self._takers = Takers(directory)
         self._waiting: dict[str, None] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._first: Line[str] = Line()  # first checks, of most tasks the only ones
         self._due: Timers[str] = Timers()
         self._expiries: Timers[str] = Timers()
 
@@ -76,7 +78,8 @@ class Ledger:
         """When ``tick`` has something to do."""
         if not self.entries:
             return None
-        return earliest(self._due.next(), self._takers.deadline(), self._expiries.next(), self.hedging.deadline())
+        later = earliest(self._due.next(), self._takers.deadline(), self._expiries.next(), self.hedging.deadline())
+        return earliest(self._first.next(), later)
 
     # ------------------------------------------------------------ handing out
 
@@ -92,24 +95,25 @@ class Ledger:
     def assign(self, id: str, node: str, now: int, cost: float = 0.0) -> list[Send]:
         """Hand a task to a node that will need about ``cost`` milliseconds for it. With no link to it, it waits."""
         entry = self.entries[id]
-        if entry.taker is not None:
+        task = entry.task
+        if entry.taker is not None or id in self._waiting:
             self._release(entry, id)
+            self._rest(entry, id)
         member = self._directory.members.get(node)
         if member is None or not member.links:
             return self.wait(id, now)
-        self._waiting.pop(id, None)
+        at_once = min(len(task.body), self.inline)
+        self._first[id] = check_at = FIRST_CHECK + self._takers.leaves(at_once, now)
         entry.taker, entry.link, entry.held = node, member.links[0], False
-        at_once = min(len(entry.task.body), self.inline)
-        entry.sent_at, entry.interval = now, FIRST_CHECK + self._takers.leaves(at_once, now)
-        entry.former.pop(node, None)
-        entry.cost = cost
+        entry.sent_at, entry.interval, entry.cost = now, check_at - now, cost
+        if entry.former:
+            entry.former.pop(node, None)
+        self._takers.take(node, id, now)
         member.outstanding_ms += cost
         member.handed += 1
-        self._takers.take(node, id, now)
-        self._due.set(id, now + entry.interval)
         if entry.second_at is None and not entry.to:
-            self.hedging.handed_out(entry.task, now)
-        return [Send(entry.link, self._topic(node), self._outgoing(entry, now))]
+            entry.late = self.hedging.handed_out(task, now)
+        return [Send(entry.link, self._topic(node), task if entry.expires is None else self._outgoing(entry, now))]
 
     def hedge(self, id: str, node: str, now: int) -> list[Effect]:
         """Give a task that is late to a second node too. Whichever answers first, the other is told to stop; if the
@@ -130,41 +134,60 @@ class Ledger:
         """Keep a task without a taker; it comes back as :class:`Orphaned` at ``until``."""
         entry = self.entries[id]
         self._release(entry, id)
+        self._rest(entry, id)
         self._waiting[id] = None
         self._due.set(id, now + max(WAIT_AGAIN, 2 * len(self._waiting)) if until is None else until)
         return []
 
     def take_back(self, id: str, cancel: bool = True) -> list[Send]:
         """End the ledger's charge of a task: its owner wants it no longer, or does it itself."""
-        entry = self.entries.pop(id, None)
+        entry = self.entries.get(id)
         if entry is None:
             return []
+        out = [send for node in entry.holders() for send in self._cancel(node, id)] if cancel else []
+        self._end(entry, id)
+        return out
+
+    def _end(self, entry: Entry, id: str) -> None:
+        """Forget a task. It is in ``entries`` until it is nowhere else: whoever is interrupted here, as the thread that
+        submits may be, leaves nothing behind that nobody would come across again."""
+        self._release(entry, id)
+        self._rest(entry, id)
+        if entry.expires is not None:
+            self._expiries.drop(id)
+        del self.entries[id]
         if not self.entries:
             self._takers.rest()
         self._ended[id] = None
         if len(self._ended) > MOST_ENDED:
             self._ended.popitem(last=False)
-        holders = entry.holders() if cancel else []
-        self._release(entry, id)
-        self._waiting.pop(id, None)
-        self._due.drop(id)
-        self.hedging.ended(id)
-        if entry.expires is not None:
-            self._expiries.drop(id)
-        return [send for node in holders for send in self._cancel(node, id)]
 
     def _release(self, entry: Entry, id: str) -> None:
         node = entry.taker
         if node is None:
             return
-        entry.taker = None
         self._takers.release(node, id)
+        entry.taker = None
         member = self._directory.members.get(node)
         if member is None:
             return
         member.handed -= 1
         if entry.sent_at >= member.wait_at:  # else its own word counts the task already
-            member.outstanding_ms = max(0.0, member.outstanding_ms - entry.cost)
+            left = member.outstanding_ms - entry.cost
+            member.outstanding_ms = left if left > 0.0 else 0.0
+
+    def _rest(self, entry: Entry, id: str) -> None:
+        """Nothing is due about a task, until it has a taker or waits for one."""
+        if entry.late is not None:
+            entry.late.pop(id, None)
+        if self._first.pop(id, None) is None:
+            self._due.drop(id)
+            self._waiting.pop(id, None)
+
+    def _look_at(self, id: str, at: int) -> None:
+        """See to a task at a time other than what is usual."""
+        self._first.pop(id, None)
+        self._due.set(id, at)
 
     def _outgoing(self, entry: Entry, now: int) -> Task:
         task, expires = entry.task, entry.expires
@@ -198,9 +221,9 @@ class Ledger:
             case Cancelled():  # of an earlier life of the same id: this one never arrived
                 return self._send_again(reply.id, entry, now)
             case Result() if reply.hops and len(reply.body) <= self.inline:
-                self._learn(entry, reply.hops[0], reply.wait, now)
+                learn(entry, reply.hops[0], reply.wait, now, self._directory, self.hedging)
         member = self._directory.members.get(node or "")
-        if member is not None and member.freed():
+        if member is not None and member.room is not None and member.freed():
             for id in islice(self._waiting, 2):
                 self._due.set(id, now)
         return self._settle(entry, reply, node)
@@ -212,13 +235,13 @@ class Ledger:
         if entry is None or entry.taker != event.node:
             return []
         entry.asked_at, entry.interval = now, FIRST_CHECK
+        self._rest(entry, event.id)
         self._due.set(event.id, now + FIRST_CHECK)
-        self.hedging.ended(event.id)
         if event.up:
             self._takers.leaves(event.size, now)
             entry.sent_at = now  # what is learned of the node is to be about the node
         if event.done and entry.second_at is None and not entry.to:
-            self.hedging.handed_out(entry.task, now)
+            entry.late = self.hedging.handed_out(entry.task, now)
         return []
 
     def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
@@ -228,34 +251,17 @@ class Ledger:
             entry.held = True
         return []
 
-    def _learn(self, entry: Entry, hop: Hop, wait: int | None, now: int) -> None:
-        sent_at = entry.given_at(hop.node)
-        if sent_at is None:
-            return
-        elapsed, ran = now - sent_at, hop.action == "ran"
-        if entry.taker is not None:
-            self.hedging.came_back(entry.task, now - entry.sent_at)
-        if hop.node == entry.second:
-            self.hedging.won += 1
-            self._directory.added(entry.taker or "", now - entry.sent_at - hop.ran, now)  # it takes that long at least
-        member = self._directory.answered(hop.node, now, wait)
-        if member is None:
-            return
-        experience = member.experience
-        experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), now)
-        if hop.node == entry.taker and not entry.held:  # an answer that was asked for says nothing about the way
-            experience.travelled(elapsed - hop.took)
-        if ran and hop.part is None:
-            experience.costs.learn(entry.task.name, hop.ran)
-
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
-        id = entry.task.id
-        others = [node for node in entry.holders() if node != by]
-        cancels = [send for node in others for send in self._cancel(node, id)]
-        self.take_back(id, cancel=False)
+        id, out = entry.task.id, list[Effect]()
+        if entry.second is not None or entry.former or entry.taker != by:
+            for node in entry.holders():
+                if node != by:
+                    out += self._cancel(node, id)
+        self._end(entry, id)
         if entry.lost and not isinstance(outcome, Refused):
             outcome = replace(outcome, hops=(*outcome.hops, *entry.lost))
-        return [*cancels, Settled(id, outcome)]
+        out.append(Settled(id, outcome))
+        return out
 
     def _refused(self, entry: Entry, reply: Refused, now: int) -> list[Effect]:
         id = reply.id
@@ -295,8 +301,7 @@ class Ledger:
     def _orphan(self, id: str, entry: Entry, why: str) -> list[Effect]:
         node = entry.taker
         self._release(entry, id)
-        self._due.drop(id)
-        self.hedging.ended(id)
+        self._rest(entry, id)
         return [] if self._taken_over(id, entry) else [Orphaned(id, node, why)]
 
     def _taken_over(self, id: str, entry: Entry) -> bool:
@@ -317,21 +322,20 @@ class Ledger:
 
     def node_gone(self, node: str, why: str) -> list[Effect]:
         """A node is gone or was started anew: what it held needs another taker."""
-        return [effect for id in self._takers.holding(node) for effect in self._lose(id, why, may_live=True)]
+        holding = self._known(self._takers.holding(node))
+        return [effect for id, entry in holding for effect in self._lose(id, entry, why)]
 
-    def _lose(self, id: str, why: str, may_live: bool = False) -> list[Effect]:
-        entry = self.entries[id]
+    def _lose(self, id: str, entry: Entry, why: str) -> list[Effect]:
         if entry.taker is not None:
             entry.lost = (*entry.lost, Hop(entry.taker, "lost", why, entry.task.part))[-8:]
-            if may_live:
-                entry.former[entry.taker] = entry.sent_at
+            entry.former[entry.taker] = entry.sent_at  # it may live
         return self._orphan(id, entry, why)
 
     def recheck(self, now: int) -> None:
         """A link came or went, and with it what was on its way: ask after everything now."""
         self._relinked_at = now
         for id, entry in self.entries.items():
-            self._due.set(id, now)
+            self._look_at(id, now)
             entry.interval, entry.asked_at = FIRST_CHECK, now - PROBE_EVERY
         self._takers.recheck(now)
 
@@ -340,23 +344,27 @@ class Ledger:
         self._takers.heard(node, now)
         for id, entry in self.entries.items():
             if entry.taker is None or entry.taker == node:
-                self._due.set(id, now)
+                self._look_at(id, now)
                 entry.asked_at = now - PROBE_EVERY
 
     def tick(self, now: int) -> list[Effect]:
         """Do what is due: deadlines first, then silent takers, then questions."""
         effects: list[Effect] = []
-        for id in self._expiries.pop_due(now):
-            effects += self._expire(id)
+        for id, entry in self._known(self._expiries.pop_due(now)):
+            effects += self._expire(id, entry)
         for node, silent in self._takers.due(now):
-            effects += self._silent(node, now) if silent else self._ask(self._takers.holding(node)[0], now)
-        for id in self._due.pop_due(now):
-            effects += self._check(id, now)
-        late = [(id, self.entries[id].taker) for id in self.hedging.late(now)]
-        return effects + [Straggling(id, taker) for id, taker in late if taker is not None]
+            oldest = self._known(self._takers.holding(node)[:1])
+            effects += self._silent(node, now) if silent else [each for found in oldest for each in self._ask(*found, now)]
+        for id, entry in self._known([*self._first.pop_due(now), *self._due.pop_due(now)]):
+            effects += self._check(id, entry, now)
+        late = self._known(self.hedging.late(now))
+        return effects + [Straggling(id, entry.taker) for id, entry in late if entry.taker is not None]
 
-    def _expire(self, id: str) -> list[Effect]:
-        entry = self.entries[id]
+    def _known(self, ids: Iterable[str]) -> list[tuple[str, Entry]]:
+        """Those of some tasks that are in the ledger."""
+        return [(id, entry) for id in ids if (entry := self.entries.get(id)) is not None]
+
+    def _expire(self, id: str, entry: Entry) -> list[Effect]:
         if entry.refusal is not None and entry.taker is None:
             message = (
                 f"no result within the deadline; the last answer was {entry.refusal.reason}: {entry.refusal.message}"
@@ -373,28 +381,16 @@ class Ledger:
         self._directory.suspect(node, now)
         return self.node_gone(node, "silent")
 
-    def _check(self, id: str, now: int) -> list[Effect]:
-        entry = self.entries[id]
+    def _check(self, id: str, entry: Entry, now: int) -> list[Effect]:
         if entry.taker is None:
             return [Orphaned(id, None, entry.refusal.reason if entry.refusal else "no node")]
         entry.interval = min(LAST_CHECK, entry.interval * 2)
         self._due.set(id, now + entry.interval)
-        return [] if now - entry.asked_at < PROBE_EVERY else self._ask(id, now)  # perhaps it was just asked about
+        return [] if now - entry.asked_at < PROBE_EVERY else self._ask(id, entry, now)  # perhaps it was just asked about
 
-    def _ask(self, id: str, now: int) -> list[Effect]:
-        entry = self.entries[id]
+    def _ask(self, id: str, entry: Entry, now: int) -> list[Effect]:
         member = self._directory.members.get(entry.taker or "")
         if member is None or member.link is None:
             return []
         entry.link, entry.asked_at = member.link, now
         return [Send(entry.link, self._topic(member.node), Ask(id))]
-
-
-def answering(reply: Reply) -> str | None:
-    """The node that says so, as far as the reply tells."""
-    match reply:
-        case Result() | Failed() | Expired():
-            return reply.hops[0].node if reply.hops else None
-        case Accepted() | Refused():
-            return reply.node
-    return None

@@ -60,11 +60,11 @@ class Takers:
     # ------------------------------------------------------------ what is handed out and what comes back
 
     def leaves(self, size: int, now: int) -> int:
-        """So many bytes are handed out; returns in how many milliseconds they will have left, on a slow link."""
+        """So many bytes are handed out; returns when they will have left, on a slow link."""
         if self._out_by < now:
             self._out_by = now
         self._out_by += size * self._slowness // BYTES_PER_MS
-        return self._out_by - now
+        return self._out_by
 
     def take(self, node: str, id: str, at: int) -> None:
         """A node was given a task."""
@@ -75,12 +75,14 @@ class Takers:
         taker.ids[id] = None
 
     def release(self, node: str, id: str) -> None:
-        """A node does not have a task any longer, or not for this ledger."""
-        ids = self.by_node[node].ids
-        del ids[id]
-        if not ids:
-            del self.by_node[node]
+        """A node does not have a task any longer, or not for this ledger; nothing happens where it has none."""
+        taker = self.by_node.get(node)
+        if taker is None:
+            return
+        taker.ids.pop(id, None)
+        if not taker.ids:
             self._probes.drop(node)
+            del self.by_node[node]
 
     def heard(self, node: str, now: int) -> None:
         """Word came of a node."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -17,6 +18,22 @@ def earliest(*times: int | None) -> int | None:
         if at is not None and (first is None or at < first):
             first = at
     return first
+
+
+class Line(dict[K, int]):
+    """Times of keys that are put in (``line[key] = at``) in the order of their times, and nearly always taken out again
+    before these have come: both cost less than with :class:`Timers`."""
+
+    def next(self) -> int | None:
+        """When the first key is due, None when there is none."""
+        return next(iter(self.values()), None)
+
+    def pop_due(self, now: int) -> list[K]:
+        """Remove and return the keys that are due at ``now``, earliest first."""
+        due = list(takewhile(lambda key: self[key] <= now, self))
+        for key in due:
+            del self[key]
+        return due
 
 
 class Timers(Generic[K]):

@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from fogsdk.core.commands import Command, Note, Send
+from fogsdk.core.entry import answering
 from fogsdk.core.events import Asked, Carried, Event, LinkUp, Moving, Replied, Tick
 from fogsdk.core.incoming import Buffer, Incoming
-from fogsdk.core.ledger import Ledger, answering
+from fogsdk.core.ledger import Ledger
 from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing
 from fogsdk.core.timers import earliest
 from fogsdk.errors import WireError
@@ -66,6 +67,8 @@ class Core(Protocol):
 
 _ALWAYS = (Carried, LinkUp)
 """Events that matter here even while nothing is on its way."""
+_WITH_BODY = (Task, Result)
+"""Messages that matter here even then."""
 _Key = tuple[bool, str, str, str]  # whether it answers a task, from whom, the task's id, the tag
 
 
@@ -121,7 +124,11 @@ class Transfers:
         """Take in one event and return what to do about it, in order."""
         if self._outgoing or self._incoming or type(event) in _ALWAYS:
             return self._attended(event, now)
-        return self._filtered(self._inner(event, now), now)
+        out = self._inner(event, now)
+        for each in out:
+            if type(each) is Send and type(each.message) in _WITH_BODY and self._concerns(each.message):
+                return self._filtered(out, now)
+        return out
 
     def _attended(self, event: Event, now: int) -> list[Command]:
         if isinstance(event, Carried):

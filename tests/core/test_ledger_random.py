@@ -113,9 +113,10 @@ class Owner:
         held = {id: entry.taker for id, entry in self.ledger.entries.items() if entry.taker is not None}
         assert {id: node for node, taker in self.ledger._takers.by_node.items() for id in taker.ids} == held
         assert all(entry.second != entry.taker for entry in self.ledger.entries.values() if entry.second)
-        assert self.ledger.hedging._out.keys() <= self.ledger.entries.keys()
+        late = {id for kind in self.ledger.hedging._kinds.values() for id in kind.out}
+        assert late <= held.keys()
         assert all(member.outstanding_ms >= 0.0 for member in self.directory.members.values())
-        assert all(id in self.ledger.entries for id in [*self.ledger._due._due, *self.ledger._expiries._due])
+        assert all(id in self.ledger.entries for id in [*self.ledger._first, *self.ledger._due._due, *self.ledger._expiries._due])
         assert self.ledger._takers._probes._due.keys() <= self.ledger._takers.by_node.keys()
         assert self.ledger.entries or self.ledger.deadline() is None
 
