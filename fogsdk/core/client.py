@@ -174,7 +174,7 @@ class Client:
         return self._soonest(pool, task, now) if len(pool) > 1 else pool[0] if pool else None
 
     def _second_best(self, able: list[Member], entry: Entry) -> list[Member]:
-        """Those to choose from where no node of the fog offers a task: the cloud, or nodes that may find out who does."""
+        """Those to choose from where no node of the fog offers a task: the cloud, or nodes that may know who does."""
         offering = [member for member in able if entry.task.name in member.tasks]
         if entry.refusal is not None and entry.refusal.reason == "unknown-task":
             return offering  # a node that does not know the task has asked all it knows

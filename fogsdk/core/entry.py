@@ -16,9 +16,10 @@ class Entry:
     """One task that was handed in, until it is settled. Times are in milliseconds.
 
     It may go ``to`` one node only, if that is named; ``key`` is that of the record which it is about, if it is about
-    one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``former`` are takers
-    that were lost and may live, and when each was given it. ``late`` is where it waits to be late. ``instead`` is the node to which one of them sent it on,
-    and ``behind_since`` is when nodes began to say that they lack what it goes on from. ``lost`` is its trace so far.
+    one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``late`` is where it
+    waits for that. ``former`` are takers that were lost and may live, and when each was given it. ``instead`` is the
+    node to which one of them sent it on, and ``behind_since`` is when nodes began to say that they lack what it goes on
+    from. ``lost`` is its trace so far.
     """
 
     task: Task

@@ -48,7 +48,7 @@ class Learned:
 
     def travelled(self, ms: float) -> None:
         """The way there and back took this long."""
-        self.link_ms = smoothed(self.link_ms, ms if ms > 0.0 else 0.0)
+        self.link_ms = smoothed(self.link_ms, max(0.0, ms))
 
     def added(self, ms: float, now: int) -> None:
         """An answer came, and this much of its time was neither run time nor queue."""

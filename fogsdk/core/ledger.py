@@ -173,8 +173,7 @@ class Ledger:
             return
         member.handed -= 1
         if entry.sent_at >= member.wait_at:  # else its own word counts the task already
-            left = member.outstanding_ms - entry.cost
-            member.outstanding_ms = left if left > 0.0 else 0.0
+            member.outstanding_ms = max(0.0, member.outstanding_ms - entry.cost)
 
     def _rest(self, entry: Entry, id: str) -> None:
         """Nothing is due about a task, until it has a taker or waits for one."""
@@ -353,8 +352,7 @@ class Ledger:
         for id, entry in self._known(self._expiries.pop_due(now)):
             effects += self._expire(id, entry)
         for node, silent in self._takers.due(now):
-            oldest = self._known(self._takers.holding(node)[:1])
-            effects += self._silent(node, now) if silent else [each for found in oldest for each in self._ask(*found, now)]
+            effects += self._silent(node, now) if silent else self._ask_oldest(node, now)
         for id, entry in self._known([*self._first.pop_due(now), *self._due.pop_due(now)]):
             effects += self._check(id, entry, now)
         late = self._known(self.hedging.late(now))
@@ -386,7 +384,12 @@ class Ledger:
             return [Orphaned(id, None, entry.refusal.reason if entry.refusal else "no node")]
         entry.interval = min(LAST_CHECK, entry.interval * 2)
         self._due.set(id, now + entry.interval)
-        return [] if now - entry.asked_at < PROBE_EVERY else self._ask(id, entry, now)  # perhaps it was just asked about
+        just_asked = now - entry.asked_at < PROBE_EVERY
+        return [] if just_asked else self._ask(id, entry, now)
+
+    def _ask_oldest(self, node: str, now: int) -> list[Effect]:
+        oldest = self._known(self._takers.holding(node)[:1])
+        return [effect for id, entry in oldest for effect in self._ask(id, entry, now)]
 
     def _ask(self, id: str, entry: Entry, now: int) -> list[Effect]:
         member = self._directory.members.get(entry.taker or "")

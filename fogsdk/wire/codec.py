@@ -15,7 +15,7 @@ from typing import Any
 from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import large, limits, messages, scalars, values
 from fogsdk.wire.cbor import MANY, read_message
-from fogsdk.wire.compiled import READERS, WRITERS
+from fogsdk.wire.compiled import READERS, WRITERS, Reader
 from fogsdk.wire.jsonvalues import to_json
 from fogsdk.wire.messages import Body, Malformed, Message
 from fogsdk.wire.schema import DEFAULTS, NAMES, TYPES, build
@@ -109,8 +109,27 @@ _OPENED = (messages.Task, messages.Result)
 # ---------------------------------------------------------------- reading
 
 
+class _Named(dict[str, Reader]):
+    """Readers by the name of what they read."""
+
+    def __missing__(self, name: str) -> Reader:
+        reader = self[name] = READERS[TYPES[name]]
+        return reader
+
+
+_readers = _Named()
+
+
 def read(item: Any) -> Message | Malformed:
     """Check one message that is decoded already, a map of its fields."""
+    try:
+        return _readers[item["type"]](item)  # type: ignore[no-any-return]
+    except (WireError, LookupError, TypeError):
+        return _read_closely(item)
+
+
+def _read_closely(item: Any) -> Message | Malformed:
+    """Read what is not as it is as a rule, and find out what is wrong with it, if anything is."""
     try:
         if not isinstance(item, dict):
             raise WireError("must be a map")
@@ -120,7 +139,7 @@ def read(item: Any) -> Message | Malformed:
             raise WireError(f"must be one of {', '.join(TYPES)}", "type")
         if "body" not in item and kind in _OPENED:
             item = _with_body(kind, item)
-        return _build(kind, item)  # type: ignore[no-any-return]
+        return build(kind, item)  # type: ignore[no-any-return]
     except WireError as error:
         claimed = item.get("id") if isinstance(item, dict) else None
         return malformed(error, _legible(claimed))
@@ -158,13 +177,6 @@ def _encoded(value: Any, field: str) -> bytes:
         return values.encode(value)
     except WireError as error:
         raise WireError(str(error), field) from error
-
-
-def _build(kind: type, item: dict[Any, Any]) -> Any:
-    try:
-        return READERS[kind](item)
-    except WireError:
-        return build(kind, item)  # which says what is wrong, and where
 
 
 # ---------------------------------------------------------------- writing

@@ -11,14 +11,14 @@ from typing import Any
 
 import cbor2
 
-from fogsdk.errors import WireError
 from fogsdk.wire import scalars
 from fogsdk.wire.messages import Body
 from fogsdk.wire.schema import DEFAULTS, FIELDS, NAMES
 from fogsdk.wire.topics import is_id
 
 Reader = Callable[[Any], Any]
-"""Makes a message of a map. Raises WireError where :func:`fogsdk.wire.schema.build` does, which says why."""
+"""Makes a message of a map. Raises WireError, KeyError or TypeError where :func:`fogsdk.wire.schema.build` raises
+WireError, which says why."""
 Writer = Callable[[Any, list[Body]], None]
 """Appends the CBOR of a message in pieces, as the library would write a map of what is not left out."""
 
@@ -37,21 +37,24 @@ class _Compiled(dict[type, Any]):
 
 
 def _reader(kind: type, names: dict[str, Any]) -> list[str]:
-    names |= {"kind": kind, "is_id": is_id, "WireError": WireError}
-    lines = ["def compiled(item):", " if type(item) is not dict: raise WireError('must be a map')", " get = item.get"]
+    names |= {"kind": kind, "is_id": is_id}
+    lines = ["def compiled(item):"]
     needed = [f"{field}_" for field, default in DEFAULTS[kind].items() if default is MISSING]
     for number, (field, default) in enumerate(DEFAULTS[kind].items()):
         if number == len(needed) and kind in NAMES:  # then all else is left out
             lines.append(f" if len(item) == {number + 1} and 'type' in item: return kind({', '.join(needed)})")
         value, check, case = f"{field}_", FIELDS[kind][field], "if"
-        lines.append(f" {value} = get({field!r})")
-        if default is not MISSING:
+        if default is MISSING:
+            lines.append(f" {value} = item[{field!r}]")
+        else:
+            lines += [f" {value} = item[{field!r}] if {field!r} in item else None"]
             lines.append(f" if {value} is None: {value} = {default!r}")
             case = "elif"
         right = f"type({value}) is {check.kind.__name__}" + (check.when and f" and ({check.when})".replace("$", value))
         if check.record:
             names[f"read_{field}"] = READERS[check.record]
-            lines.append(f" {case} {right}: {value} = tuple([read_{field}(each) for each in {value}])")
+            one, more = f"(read_{field}({value}[0]),)", f"tuple([read_{field}(each) for each in {value}])"
+            lines.append(f" {case} {right}: {value} = {one} if len({value}) == 1 else {more}")
         else:
             lines.append(f" {case} {right}: pass")
         names[f"check_{field}"] = check
@@ -60,7 +63,7 @@ def _reader(kind: type, names: dict[str, Any]) -> list[str]:
 
 
 _PIECES = {
-    str: "TEXT[size] + data if type($) is str and (size := len(data := $.encode())) < 24 else item($)",
+    str: "TEXT[size] + data if type($) is str and (size := len(data := $.encode())) < 256 else item($)",
     int: "OCTETS[$] if type($) is int and 0 <= $ < 24 else item($)",
     float: "DOUBLE(251, $) if type($) is float and isfinite($) else item($)",
     bytes: "OCTETS[64 + len($)] if len($) < 24 else head(2, len($)), $",
@@ -69,7 +72,7 @@ _PIECES = {
 
 
 def _writer(kind: type, names: dict[str, Any]) -> list[str]:
-    names |= {"TEXT": scalars.SHORT_TEXT, "OCTETS": scalars.OCTETS, "DOUBLE": scalars.DOUBLE, "isfinite": isfinite}
+    names |= {"TEXT": scalars.TEXT_HEADS, "OCTETS": scalars.OCTETS, "DOUBLE": scalars.DOUBLE, "isfinite": isfinite}
     names |= {"head": scalars.head, "item": scalars.item}
     begin = cbor2.dumps("type") + cbor2.dumps(NAMES[kind]) if kind in NAMES else b""
     lines = ["def compiled(message, out):", f" at, count = len(out), {int(bool(begin))}", f" out += (b'', {begin!r})"]

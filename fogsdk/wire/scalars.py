@@ -16,8 +16,8 @@ BYTES, TEXT, ARRAY, MAP, TAG = 2, 3, 4, 5, 6
 """Major types of data items (section 3.1)."""
 
 OCTETS = tuple(bytes((value,)) for value in range(256))
-SHORT_TEXT = OCTETS[TEXT << 5 : (TEXT << 5) + 24]
-"""The heads of text of 0 to 23 bytes."""
+TEXT_HEADS = (*OCTETS[TEXT << 5 : (TEXT << 5) + 24], *[OCTETS[TEXT << 5 | 24] + size for size in OCTETS[24:]])
+"""The heads of text of 0 to 255 bytes."""
 DOUBLE = struct.Struct(">Bd").pack
 _LONG_HEADS = (
     (24, 2**8 - 1, struct.Struct(">BB").pack),

@@ -116,7 +116,8 @@ class Owner:
         late = {id for kind in self.ledger.hedging._kinds.values() for id in kind.out}
         assert late <= held.keys()
         assert all(member.outstanding_ms >= 0.0 for member in self.directory.members.values())
-        assert all(id in self.ledger.entries for id in [*self.ledger._first, *self.ledger._due._due, *self.ledger._expiries._due])
+        timers = (self.ledger._first, self.ledger._due._due, self.ledger._expiries._due)
+        assert all(id in self.ledger.entries for timer in timers for id in timer)
         assert self.ledger._takers._probes._due.keys() <= self.ledger._takers.by_node.keys()
         assert self.ledger.entries or self.ledger.deadline() is None
 

@@ -152,7 +152,7 @@ def test_a_compiled_reader_reads_what_one_check_after_the_other_does_and_nothing
 def _tried(read: Callable[[dict[str, Any]], Any], item: dict[str, Any]) -> Any:
     try:
         message = read(item)
-    except WireError:
+    except (WireError, KeyError, TypeError):
         return None
     return [(type(value), value) for value in (getattr(message, field) for field in schema.DEFAULTS[type(message)])]
 
