@@ -34,6 +34,7 @@ _TAGS_KEPT = {
 _GUARDED = hasattr(cbor2, "shareable_decoder")
 _ONE_MORE = 0 if _GUARDED else 1  # cbor2 5 counts what the innermost array holds as well
 _DATA: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES} if _GUARDED else {}
+_ARRAYS, _SIMPLE = 0x80, 0xE0  # the first of the first bytes of arrays, maps and tags, and of what comes after them
 # Keys that are numbers can be chosen so that a map of them takes hours to build.
 _MESSAGE: dict[str, Any] = (
     {"semantic_decoders": _NO_REFERENCES | _TAGS_KEPT, "strict_hashable_types": True} if _GUARDED else {}
@@ -96,6 +97,8 @@ def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any
     themselves.
     """
     try:
+        if data and not _ARRAYS <= data[0] < _SIMPLE:  # nothing can be within it
+            return cbor2.loads(data)
         return cbor2.loads(data, max_depth=depth + _ONE_MORE, tag_hook=tag_hook, **_DATA)
     except Exception as error:
         raise _explained(error) from error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from fogsdk.wire.messages import Body
-from fogsdk.wire.scalars import ARRAY, BYTES, MAP, TAG, TEXT, head
+from fogsdk.wire.scalars import ARRAY, BYTES, MAP, SMALL, TAG, TEXT, head
 
 LARGE = 64 * 1024
 """Bytes from which on a value is handled here."""
@@ -25,19 +25,17 @@ MOST_HEADS = 2048
 PLACEHOLDER = 1_870_144_871
 """The tag of a placeholder, from those that nobody has registered. An encoding that holds it is left to the library."""
 
-_SMALL = frozenset((int, float, str, bool, type(None)))
-
 
 def has_large(value: Any, depth: int = MOST_DEPTH) -> bool:
     """Whether there is something large in a value, where one looks for it."""
     kind = type(value)
-    if kind in _SMALL:
+    if kind in SMALL:
         return False
     if kind is list or kind is tuple or kind is dict:
         if not depth or len(value) > MOST_ITEMS:
             return False
         for each in value.values() if kind is dict else value:
-            if type(each) not in _SMALL and has_large(each, depth - 1):
+            if type(each) not in SMALL and has_large(each, depth - 1):
                 return True
         return False
     if kind is bytes or kind is bytearray:

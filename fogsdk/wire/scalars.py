@@ -54,14 +54,15 @@ def _float(value: float) -> bytes:
     return DOUBLE(0xFB, value) if math.isfinite(value) else cbor2.dumps(value)
 
 
-_WRITERS: dict[type, Callable[[Any], bytes]] = {
+SMALL: dict[type, Callable[[Any], bytes]] = {
     str: _text,
-    bytes: _bytes,
     int: _integer,
     float: _float,
     bool: lambda value: b"\xf5" if value else b"\xf4",
     type(None): lambda _none: b"\xf6",
 }
+"""What writes values that can be nothing large, and have nothing in them."""
+_WRITERS = SMALL | {bytes: _bytes}
 
 
 def item(value: Any, others: Callable[[Any], bytes] = cbor2.dumps) -> bytes:

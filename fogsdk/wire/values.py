@@ -52,6 +52,9 @@ def encode_in_pieces(value: Any) -> list[Body]:
     """Encode as :func:`encode` does, without copying what is large: the pieces, in order. They are views of the value,
     and change with it."""
     try:
+        write = scalars.SMALL.get(type(value))
+        if write is not None:
+            return [write(value)]
         if not large.has_large(value):
             return [scalars.item(value, _dumps)]
         pieces: list[Body] = []

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from concurrent.futures import CancelledError
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import TimeoutError as WaitedTooLong
+from typing import Any
 
 import pytest
 
 from fogsdk.device.future import FogFuture, Trace
-from fogsdk.wire.messages import Hop
+from fogsdk.errors import TaskFailed
+from fogsdk.wire.messages import Failed, Hop, Result
+from tests.support.waiting import eventually
 
 
 def future_with_log() -> tuple[FogFuture, list[str]]:
@@ -86,3 +92,41 @@ def test_a_trace_reads_as_a_story() -> None:
         "n2 lost: gone",
         "4.5 ms in all, 1.5 ms of it on the way",
     ]
+
+
+def test_a_future_has_all_that_the_librarys_own_has() -> None:
+    """It is made without asking the library to: a later Python may put more into one."""
+    own: Future[int] = Future()
+    future, _ = future_with_log()
+    for name, value in vars(own).items():
+        made = getattr(future, name)
+        assert isinstance(made, type(value))
+        assert made == value or name == "_condition"
+
+
+def test_it_can_be_waited_for_like_any_other() -> None:
+    late, other = future_with_log()[0], Future[int]()
+    with pytest.raises(WaitedTooLong):
+        late.result(0.01)
+    with ThreadPoolExecutor(4) as threads:
+        results = [threads.submit(late.result, 30) for _ in range(2)]
+        both = threads.submit(wait, [late, other], 30)
+        first = threads.submit(lambda: next(as_completed([late, other], 30)))
+        eventually(lambda: len(late._condition._waiters) == 2 and len(late._waiters) == 2, what="all wait")  # type: ignore[attr-defined]
+        late.settle(Result("id-1", b"\x02"), 3.0)
+        assert [result.result(30) for result in results] == [2, 2]
+        assert first.result(30) is late
+        other.set_result(3)
+        assert both.result(30).done == {late, other}
+    assert "returned int" in repr(late)
+    assert late._condition._waiters == []  # type: ignore[attr-defined]
+
+
+def test_it_can_be_awaited() -> None:
+    async def awaited() -> Any:
+        future, _ = future_with_log()
+        threading.Timer(0.01, future.settle, (Failed("id-1", "ValueError", "no"), 3.0)).start()
+        return await asyncio.wrap_future(future)
+
+    with pytest.raises(TaskFailed):
+        asyncio.run(awaited())
