@@ -67,8 +67,6 @@ class Core(Protocol):
 
 _ALWAYS = (Carried, LinkUp)
 """Events that matter here even while nothing is on its way."""
-_WITH_BODY = (Task, Result)
-"""Messages that matter here even then."""
 _Key = tuple[bool, str, str, str]  # whether it answers a task, from whom, the task's id, the tag
 
 
@@ -126,8 +124,10 @@ class Transfers:
             return self._attended(event, now)
         out = self._inner(event, now)
         for each in out:
-            if type(each) is Send and type(each.message) in _WITH_BODY and self._concerns(each.message):
-                return self._filtered(out, now)
+            if type(each) is Send:
+                message = each.message
+                if (type(message) is Task or type(message) is Result) and len(message.body) > self._inline:
+                    return self._filtered(out, now)
         return out
 
     def _attended(self, event: Event, now: int) -> list[Command]:

@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from fogsdk.wire.limits import MESSAGE_SIZE
@@ -180,19 +181,13 @@ class MqttSocket:
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """Queue a publish at QoS 0."""
-        name, length = topic.encode(), len(payload)
-        size = 2 + len(name) + length
-        head = bytearray((PUBLISH | RETAIN if retain else PUBLISH,))
-        while size > 0x7F:
-            head.append(size & 0x7F | 0x80)
-            size >>= 7
-        head.append(size)
-        head += len(name).to_bytes(2, "big")
-        head += name
+        name, length = _string(topic), len(payload)
+        kind, size = PUBLISH | RETAIN if retain else PUBLISH, len(name) + length
+        head = bytes((kind, size)) if size <= 0x7F else bytes((kind, *_varying(size)))
         if length <= _SMALL:
-            self._unsent.append(bytes(head) + payload)
+            self._unsent.append(head + name + payload)
         else:
-            self._unsent.extend((bytes(head), payload))
+            self._unsent.extend((head + name, payload))
 
     def write(self) -> None:
         """Write until all is out or the socket is full. Another thread that is at it writes this too.
@@ -212,10 +207,28 @@ class MqttSocket:
     def _write(self) -> None:
         unsent = self._unsent
         while unsent and not self._closed:
-            # By index: another thread may put more in meanwhile, which an iterator does not bear.
-            pieces = [unsent[index] for index in range(min(len(unsent), _PIECES))]
-            sent = self.raw.sendmsg(pieces) if self._gathers else self.raw.send(pieces[0])
+            count = len(unsent)
+            if count == 1 or not self._gathers:
+                sent = self.raw.send(unsent[0])
+            else:  # by index: another thread may put more in meanwhile, which an iterator does not bear
+                sent = self.raw.sendmsg([unsent[index] for index in range(min(count, _PIECES))])
             while unsent and sent >= len(unsent[0]):
                 sent -= len(unsent.popleft())
             if sent:
                 unsent[0] = memoryview(unsent[0])[sent:]
+
+
+@lru_cache(maxsize=256)
+def _string(text: str) -> bytes:
+    """UTF-8, and how long that is before it (section 1.5.3)."""
+    data = text.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+def _varying(size: int) -> list[int]:
+    """A packet's size as it is written: seven bits to a byte (section 2.2.3)."""
+    out = []
+    while size > 0x7F:
+        out.append(size & 0x7F | 0x80)
+        size >>= 7
+    return [*out, size]
