@@ -85,7 +85,8 @@ class Ledger:
 
     def add(self, task: Task, now: int, to: str = "") -> Entry:
         """Take charge of a task that has no taker yet, and may go ``to`` one node only, if it names one."""
-        entry = self.entries[task.id] = Entry(task, now, None, to)
+        entry = Entry(task, now, None, to)
+        self.entries[task.id], self._first[task.id] = entry, now + FIRST_CHECK
         self.hedging.earn()
         if task.deadline is not None:
             entry.expires = now + task.deadline
@@ -95,14 +96,13 @@ class Ledger:
     def assign(self, id: str, node: str, now: int, cost: float = 0.0) -> list[Send]:
         """Hand a task to a node that will need about ``cost`` milliseconds for it. With no link to it, it waits."""
         entry = self.entries[id]
-        task = entry.task
         if entry.taker is not None or id in self._waiting:
             self._release(entry, id)
             self._rest(entry, id)
         member = self._directory.members.get(node)
         if member is None or not member.links:
             return self.wait(id, now)
-        at_once = min(len(task.body), self.inline)
+        at_once = min(len(entry.task.body), self.inline)
         self._first[id] = check_at = FIRST_CHECK + self._takers.leaves(at_once, now)
         entry.taker, entry.link, entry.held = node, member.links[0], False
         entry.sent_at, entry.interval, entry.cost = now, check_at - now, cost
@@ -112,8 +112,9 @@ class Ledger:
         member.outstanding_ms += cost
         member.handed += 1
         if entry.second_at is None and not entry.to:
-            entry.late = self.hedging.handed_out(task, now)
-        return [Send(entry.link, self._topic(node), task if entry.expires is None else self._outgoing(entry, now))]
+            entry.late = self.hedging.handed_out(entry.task, now)
+        task = entry.task if entry.expires is None else self._outgoing(entry, now)
+        return [Send(entry.link, self._topic(node), task)]
 
     def hedge(self, id: str, node: str, now: int) -> list[Effect]:
         """Give a task that is late to a second node too. Whichever answers first, the other is told to stop; if the
@@ -185,12 +186,11 @@ class Ledger:
 
     def _look_at(self, id: str, at: int) -> None:
         """See to a task at a time other than what is usual."""
-        self._first.pop(id, None)
         self._due.set(id, at)
+        self._first.pop(id, None)
 
     def _outgoing(self, entry: Entry, now: int) -> Task:
-        task, expires = entry.task, entry.expires
-        return task if expires is None else replace(task, deadline=max(0, expires - now))
+        return replace(entry.task, deadline=None if entry.expires is None else max(0, entry.expires - now))
 
     def _cancel(self, node: str, id: str) -> list[Send]:
         member = self._directory.members.get(node)
@@ -351,8 +351,9 @@ class Ledger:
         effects: list[Effect] = []
         for id, entry in self._known(self._expiries.pop_due(now)):
             effects += self._expire(id, entry)
-        for node, silent in self._takers.due(now):
-            effects += self._silent(node, now) if silent else self._ask_oldest(node, now)
+        while due := self._takers.due(now):  # a second taker of what a silent one has is to be asked at once
+            for node, silent in due:
+                effects += self._silent(node, now) if silent else self._ask_oldest(node, now)
         for id, entry in self._known([*self._first.pop_due(now), *self._due.pop_due(now)]):
             effects += self._check(id, entry, now)
         late = self._known(self.hedging.late(now))

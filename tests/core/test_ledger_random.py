@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fogsdk.core.commands import Settled
@@ -123,6 +123,7 @@ class Owner:
 
 
 @given(st.lists(STEPS, max_size=60))
+@example([("add", None, "n0"), ("hedge", "t0", "n1"), ("wait", 700, "n0")])  # the second has to be asked at once
 def test_the_ledger_keeps_its_promises_in_any_order(steps: list[tuple[str, Any, str]]) -> None:
     owner = Owner()
     owner.directory.link_up("a", 0)
