@@ -12,9 +12,8 @@ from fogsdk.wire.messages import Refused, Task
 
 LOW_SHARE, ORDINARY_SHARE = 0.5, 0.75
 """How full the queue may be for tasks of priority below 0, and of 0; those above 0 may fill it."""
-_SHARES = {-1: LOW_SHARE, 0: ORDINARY_SHARE, 1: 1.0}
-_RANKS = {-1: (-1,), 0: (-1, 0), 1: (-1, 0, 1)}
-"""For what is so urgent, all the ranks that it is of at least."""
+_SHARES = (LOW_SHARE, ORDINARY_SHARE, 1.0)
+_LOW, _ORDINARY, _URGENT = range(3)
 MOST_QUEUED_BYTES = 512 * 1024 * 1024
 SHORTEST_RETRY, LONGEST_RETRY = 50.0, 5000.0
 """Milliseconds that ``retry_after`` lies between."""
@@ -27,31 +26,31 @@ class Admission:
         self.refused: Counter[str] = Counter()
         self._node = node
         self._limit = limit
-        self._open_to = {rank: ceil(limit * share) for rank, share in _SHARES.items()}
+        self._open_to = [ceil(limit * share) for share in _SHARES]
         self._room = room
         self._queue = queue
         self.count = 0
         self._bytes = 0
-        self._holding: dict[tuple[str, int], int] = {}  # of each sender, what is at least so urgent
+        self._holding: dict[str, list[int]] = {}  # of each sender, how much of each rank
 
     def took(self, held: Held) -> None:
         """The node holds one task more."""
         self.count += 1
         self._bytes += len(held.task.body)
-        for rank in _RANKS[_rank(held.task)]:
-            key = (held.key[0], rank)
-            self._holding[key] = self._holding.get(key, 0) + 1
+        sender = held.key[0]
+        counts = self._holding.get(sender)
+        if counts is None:
+            counts = self._holding[sender] = [0] * len(_SHARES)
+        counts[_rank(held.task)] += 1
 
     def let_go(self, held: Held) -> None:
         """The node holds one task less."""
         self.count -= 1
         self._bytes -= len(held.task.body)
-        for rank in _RANKS[_rank(held.task)]:
-            key = (held.key[0], rank)
-            if self._holding[key] > 1:
-                self._holding[key] -= 1
-            else:
-                del self._holding[key]
+        counts = self._holding[held.key[0]]
+        counts[_rank(held.task)] -= 1
+        if not any(counts):
+            del self._holding[held.key[0]]
 
     def refusal(self, sender: str, task: Task, now: int, incoming: int = 0) -> Refused | None:
         """Why the node does not take a task now, None if there is room for it beside so many ``incoming`` bytes."""
@@ -59,12 +58,13 @@ class Admission:
         open_to_it = self._open_to[rank]
         room = self._limit - self.count
         if self.count >= open_to_it:
-            above = f", and takes only tasks of priority above {rank}" if rank < 1 else ""
+            above = "" if rank == _URGENT else f", and takes only tasks of priority above {rank - _ORDINARY}"
             return self._full(task, "full" if room <= 0 else "priority", above, self.count - open_to_it + 1, now)
         # No sender holds more than is left for the others: a flood leaves half of the queue free, two leave a third.
-        yours = self._holding.get((sender, rank), 0)
-        if yours > room:
-            return self._full(task, "sender", f", {yours} of them yours", yours - room, now)
+        if self.count > room:
+            yours = sum(self._holding.get(sender, ())[rank:])  # what is at least so urgent
+            if yours > room:
+                return self._full(task, "sender", f", {yours} of them yours", yours - room, now)
         if self._bytes + incoming + len(task.body) > self._room:
             return self._full(task, "bytes", f" with {self._bytes} bytes of arguments", self.count // 2, now)
         return None
@@ -88,8 +88,8 @@ class Admission:
 
 
 def _rank(task: Task) -> int:
-    """1 for what is urgent, 0 for what is ordinary, -1 for what can wait."""
-    return (task.priority > 0) - (task.priority < 0)
+    priority = task.priority
+    return _ORDINARY if priority == 0 else _URGENT if priority > 0 else _LOW
 
 
 def _retry(milliseconds: float) -> int:

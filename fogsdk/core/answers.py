@@ -84,7 +84,9 @@ class Answers:
         """Give a task its one outcome; whatever still works on it is stopped."""
         if held.state is State.DONE:
             return []
-        out = [each for part in held.parts for each in self.finish(part, Cancelled(part.task.id), now)]
+        out: list[Command] = []
+        for part in held.parts:
+            out += self.finish(part, Cancelled(part.task.id), now)
         out += self._work.release(held)
         held.to(State.DONE)
         if held.parent is not None:
@@ -93,7 +95,8 @@ class Answers:
         if held.report is not None:
             return out + held.report(answer, now)
         self.outcomes.keep(held.key, answer, now)
-        return [*out, self.reply(held, answer)]
+        out.append(self.reply(held, answer))
+        return out
 
     def answer(self, to: Asked, answer: Answer, now: int) -> list[Command]:
         """Answer one who asked, and keep the answer for when it is asked for again."""
@@ -122,7 +125,7 @@ class Answers:
         out: list[Command] = []
         for effect in effects:
             match effect:
-                case (held, answer):  # by far the most
+                case (held, answer):
                     out += self.finish(held, answer, now)
                 case Orphaned():
                     out += self.effects(self._work.orphaned(effect, now), now)

@@ -84,8 +84,8 @@ class Held:
     part: int | None = None
     share: float = 1.0
     plan: tuple[tuple[str, float], ...] = ()
-    parts: list[Held] = field(default_factory=list)
-    outcomes: dict[int, Result] = field(default_factory=dict)
+    parts: tuple[Held, ...] = ()
+    results: tuple[Result | None, ...] = ()  # of each part, as far as they are there
     split_ran: float = 0.0
     report: Callable[[Answer, int], list[Any]] | None = None
     quick: bool = field(init=False)
@@ -114,7 +114,7 @@ class Held:
     def bodies(self) -> tuple[Body, ...]:
         """What the next job works on."""
         if self.job_kind == "merge":
-            return tuple(self.outcomes[index].body for index in sorted(self.outcomes))
+            return tuple(result.body for result in self.results if result is not None)
         return (self.task.body,) if self.task.state is None else (self.task.body, self.task.state)
 
     def lose(self, node: str, why: str) -> None:

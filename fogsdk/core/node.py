@@ -65,6 +65,7 @@ from fogsdk.wire.messages import (
     Malformed,
     Refused,
     Task,
+    TaskInfo,
 )
 
 
@@ -207,7 +208,8 @@ class Node:
             return self._asked(event, now)
         assert isinstance(task, Task)
         if task.keep is None and task.session is None and not task.name.startswith(builtins.PREFIX):
-            return self._objections(event, task, now, incoming)
+            objection = self._objection(event.sender, task, self.work.info(task.name), now, incoming)
+            return [] if objection is None else [self.answers.reply(event, objection)]
         if len(task.body) <= RECORD_SIZE:
             return []
         message = f"{len(task.body)} bytes of arguments; what is kept, or asked of a node, may have {RECORD_SIZE}"
@@ -227,20 +229,25 @@ class Node:
 
     def _admit(self, event: Asked, task: Task, now: int) -> list[Command]:
         info = self.work.info(task.name)
-        if (objections := self._objections(event, task, now)) or info is None:
-            return objections
+        objection = self._objection(event.sender, task, info, now)
+        if objection is not None or info is None:
+            return [] if objection is None else [self.answers.reply(event, objection)]
         held = self.work.hold((event.sender, task.id), task, info, now)
         held.link, held.as_json = event.link, event.as_json
         return self.answers.take(held, now)
 
-    def _objections(self, event: Asked, task: Task, now: int, incoming: int = 0) -> list[Command]:
-        refused = self._unwelcome(event.sender, task, now, incoming)
-        if refused is None and self.work.info(task.name) is None:
-            refused = Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
-        if refused is None and task.deadline == 0:
-            expired = Expired(task.id, f"the deadline had passed when the task came to {self.me.node}")
-            return [self.answers.reply(event, expired)]
-        return [] if refused is None else [self.answers.reply(event, refused)]
+    def _objection(
+        self, sender: str, task: Task, info: TaskInfo | None, now: int, incoming: int = 0
+    ) -> Refused | Expired | None:
+        """What to say to one whose task is not taken. None where it is, which needs ``info`` too."""
+        refused = self._unwelcome(sender, task, now, incoming)
+        if refused is not None:
+            return refused
+        if info is None:
+            return Refused(task.id, self.me.node, "unknown-task", self.work.offered(task.name))
+        if task.deadline == 0:
+            return Expired(task.id, f"the deadline had passed when the task came to {self.me.node}")
+        return None
 
     def _unwelcome(self, sender: str, task: Task, now: int, incoming: int = 0) -> Refused | None:
         if self._drained_by is not None:
@@ -260,6 +267,8 @@ class Node:
         held = self.work.queue.running.get(event.job)
         if held is None:
             return []
+        if isinstance(event, JobDone):  # by far the most
+            return self.answers.finish(held, self.work.done(held, event, now), now)
         if isinstance(event, JobProgress):
             return self.answers.advanced(held, event.fraction, now) if held.job_kind == "run" else []
         return self.answers.effects(self.work.job(held, event, now), now)

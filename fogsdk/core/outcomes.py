@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from fogsdk.core.held import Key
 from fogsdk.wire.limits import INLINE_SIZE
@@ -19,11 +18,8 @@ MOST_BYTES = 64 * 1024 * 1024
 Answer = Result | Failed | Refused | Expired | Cancelled
 
 
-@dataclass(slots=True)
-class _Kept:
-    answer: Answer
-    at: int
-    size: int
+_Kept = tuple[Answer, int, int]
+"""An answer, when it was given, and its size."""
 
 
 class _Order:
@@ -32,21 +28,28 @@ class _Order:
     def __init__(self) -> None:
         self.kept: OrderedDict[Key, _Kept] = OrderedDict()
         self.bytes = 0
+        self._fresh_until = 0  # none is too old before
 
     def tidy(self, now: int) -> None:
-        """Drop what is too old; and what is oldest, to make room. The newest stays, however large it is."""
+        """Drop what is oldest, to make room; and what is too old. The newest stays, however large it is."""
         kept = self.kept
-        while kept:
-            key, oldest = next(iter(kept.items()))
-            crowded = (self.bytes > MOST_BYTES or len(kept) > MOST) and len(kept) > 1
-            if not crowded and now - oldest.at <= KEEP_MS:
+        while (len(kept) > MOST or self.bytes > MOST_BYTES) and len(kept) > 1:
+            self.bytes -= kept.popitem(last=False)[1][2]
+        if now > self._fresh_until:
+            self._drop_old(now)
+
+    def _drop_old(self, now: int) -> None:
+        while self.kept:
+            key, (_, at, _) = next(iter(self.kept.items()))
+            self._fresh_until = at + KEEP_MS
+            if now <= self._fresh_until:
                 return
             self.drop(key)
 
     def drop(self, key: Key) -> None:
         kept = self.kept.pop(key, None)
         if kept is not None:
-            self.bytes -= kept.size
+            self.bytes -= kept[2]
 
 
 class Outcomes:
@@ -66,7 +69,7 @@ class Outcomes:
             self.forget(key)
         size = len(answer.body) if isinstance(answer, Result) else len(getattr(answer, "traceback", ""))
         order = self._small if size <= INLINE_SIZE else self._large
-        order.kept[key] = _Kept(answer, now, size)
+        order.kept[key] = (answer, now, size)
         order.bytes += size
         self._small.tidy(now)
         if self._large.kept:
@@ -84,4 +87,4 @@ class Outcomes:
         kept = self._small.kept.get(key)
         if kept is None and self._large.kept:
             kept = self._large.kept.get(key)
-        return None if kept is None else kept.answer
+        return None if kept is None else kept[0]

@@ -122,6 +122,8 @@ class Lazily(Sequence[Candidate]):
 
 
 Policy = Callable[[Question], Decision]
+Glance = Callable[[int, float, int], Decision | None]
+"""Called with what is queued here, when the task would be done here, and how many others there are."""
 
 
 def predictive(question: Question) -> Decision:
@@ -199,7 +201,7 @@ def _soonest(question: Question) -> Decision:
     if done > MARGIN_MS or not me.offers:  # else nobody is sooner by as much
         best = min(question.others, key=lambda other: other.done, default=None)
     if me.offers and best is None:
-        return Decision("here", f"{me.queued} queued, {done:.0f} ms here")
+        return _here(me.queued, done)
     if me.offers and best is not None and best.done + MARGIN_MS >= done:
         why = f"{me.queued} queued, {done:.0f} ms here, {best.done:.0f} ms on {best.node}"
         return Decision("here", why + _passed_over(question, me))
@@ -207,6 +209,15 @@ def _soonest(question: Question) -> Decision:
         here = f"{me.queued} queued and {done:.0f} ms here" if me.offers else f"{question.name} is not offered here"
         return Decision("there", f"{here}, {best.done:.0f} ms there" + _passed_over(question, best), best.node)
     return _last_resort(question)
+
+
+def _here(queued: int, done: float) -> Decision:
+    return Decision("here", f"{queued} queued, {done:.0f} ms here")
+
+
+def _glance(queued: int, done: float, others: int) -> Decision | None:
+    """Here, where a light task would be done so soon that nobody is sooner by enough, or where there are no others."""
+    return _here(queued, done) if done <= MARGIN_MS or not others else None
 
 
 def _passed_over(question: Question, chosen: Candidate) -> str:
@@ -275,3 +286,5 @@ def _on(question: Question, chosen: Candidate, why: str) -> Decision:
 
 
 POLICIES: dict[str, Policy] = {"predictive": predictive, "threshold": threshold, "queue-wait": queue_wait}
+GLANCES: dict[str, Glance] = {"predictive": _glance}
+"""What the policy says of a light task that was asked for here, and could be run, if that needs no question."""

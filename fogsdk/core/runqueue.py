@@ -19,6 +19,9 @@ _FIRST = -1000  # splits and merges: others wait for them
 MOST_AHEAD = 16
 """Tasks for each worker that may be started ahead."""
 
+_Entry = tuple[int, int, int, Held]
+"""What waits, after what its place depends on."""
+
 
 class _Line:
     """Waiting tasks in order, with the run time of each. One that leaves from the middle stays in the heap until it
@@ -27,31 +30,32 @@ class _Line:
     def __init__(self) -> None:
         self.waiting: dict[Held, float] = {}
         self.cost = 0.0
-        self._heap: list[tuple[int, int, int, Held]] = []
+        self._heap: list[_Entry] = []
 
-    def push(self, order: tuple[int, int, int], held: Held) -> None:
-        heapq.heappush(self._heap, (*order, held))
+    def push(self, entry: _Entry) -> None:
+        held = entry[3]
+        heapq.heappush(self._heap, entry)
         self.waiting[held] = cost = held.job_cost
         self.cost += cost
 
-    def drop(self, held: Held) -> float:
-        """Take out one that waits here; returns its run time."""
+    def drop(self, held: Held) -> None:
+        """Take out one that waits here."""
         cost = self.waiting.pop(held)
         if not self.waiting:
             self.cost = 0.0
             self._heap.clear()
-            return cost
+            return
         self.cost = max(0.0, self.cost - cost)
         if len(self._heap) > 64 + 2 * len(self.waiting):
             self._heap = [entry for entry in self._heap if entry[3] in self.waiting]
             heapq.heapify(self._heap)
-        return cost
 
-    def first(self) -> tuple[int, int, int, Held] | None:
-        heap = self._heap
+    def first(self) -> _Entry | None:
+        heap, waiting = self._heap, self.waiting
         while heap:
             first = heap[0]
-            if first[3] in self.waiting and first[3].state is State.QUEUED:
+            held = first[3]
+            if held in waiting and held.state is State.QUEUED:
                 return first
             heapq.heappop(heap)
         return None
@@ -64,7 +68,6 @@ class RunQueue:
         self.slots = slots
         self.running: dict[int, Held] = {}
         self.tiny: dict[Held, float] = {}  # of them, those that share workers, and their cost
-        self.bytes = 0
         self._express = express
         self._workers = slots + express
         self._ahead = ahead
@@ -82,46 +85,27 @@ class RunQueue:
         self._count += 1
         held.queued_at = now
         line = self._quick if held.quick or held.job_kind != "run" else self._long
-        line.push((*_rank(held), self._count), held)
-        self.bytes += len(held.task.body)
+        line.push((*_rank(held), self._count, held))
 
     def drop(self, held: Held) -> None:
         """Take a task out of the queue or off its worker."""
         if held.job is None:
             for line in (self._quick, self._long):
                 if held in line.waiting:
-                    self._take_out(line, held)
+                    line.drop(held)
             return
         self.running.pop(held.job, None)
         held.job = None
-        if held in self.tiny:
-            cost = self.tiny.pop(held)
-            self._tiny_cost = self._tiny_cost - cost if self.tiny else 0.0
-        else:
+        cost = self.tiny.pop(held, None)
+        if cost is None:
             self._slow.pop(held, None)
-
-    def _take_out(self, line: _Line, held: Held) -> float:
-        self.bytes -= len(held.task.body)
-        return line.drop(held)
+        else:
+            self._tiny_cost = self._tiny_cost - cost if self.tiny else 0.0
 
     def next(self) -> Held | None:
         """Take out the task to run next, None when no worker is free for any that waits."""
         if not self._quick.waiting and not self._long.waiting:
             return None
-        if (entry := self._first()) is None:
-            return None
-        held = entry[3]
-        is_long = held in self._long.waiting
-        cost = self._take_out(self._long if is_long else self._quick, held)
-        if not is_long and 0.0 < self._ahead >= cost:
-            self.tiny[held] = cost
-            self._tiny_cost += cost
-        else:
-            self._slow[held] = is_long
-        return held
-
-    def _first(self) -> tuple[int, int, int, Held] | None:
-        """The task that runs next."""
         all_busy = len(self.running) >= self._workers
         idle = self._workers - len(self._slow)  # or busy with tiny tasks alone
         if all_busy and len(self.tiny) >= idle * MOST_AHEAD:
@@ -130,11 +114,24 @@ class RunQueue:
         if long is not None and sum(self._slow.values()) >= self.slots:
             long = None
         if quick is None or (long is not None and long < quick):
-            return None if all_busy else long
-        if not all_busy:
-            return quick
-        cost = self._quick.waiting[quick[3]]
-        return quick if 0.0 < self._ahead >= cost and self._tiny_cost + cost <= idle * self._ahead else None
+            return None if all_busy or long is None else self._start_long(long[3])
+        held = quick[3]
+        cost = self._quick.waiting[held]
+        is_tiny = 0.0 < self._ahead >= cost
+        if all_busy and not (is_tiny and self._tiny_cost + cost <= idle * self._ahead):
+            return None
+        self._quick.drop(held)
+        if is_tiny:
+            self.tiny[held] = cost
+            self._tiny_cost += cost
+        else:
+            self._slow[held] = False
+        return held
+
+    def _start_long(self, held: Held) -> Held:
+        self._long.drop(held)
+        self._slow[held] = True
+        return held
 
     @property
     def busy(self) -> int:

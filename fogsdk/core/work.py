@@ -21,7 +21,7 @@ from fogsdk.core.identity import Identity
 from fogsdk.core.ledger import WAIT_AGAIN, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.outcomes import Answer
-from fogsdk.core.placement import POLICIES, Candidate, Decision, Lazily, Question
+from fogsdk.core.placement import GLANCES, POLICIES, Candidate, Decision, Lazily, Question
 from fogsdk.core.presence import Presence
 from fogsdk.core.quarantine import Quarantine
 from fogsdk.core.rendezvous import Ranking
@@ -49,6 +49,7 @@ class Work:
         self.away: dict[str, Held] = {}
         self._me = identity
         self._policy = POLICIES[identity.policy]
+        self._glance = None if identity.role == "cloud" else GLANCES.get(identity.policy)
         self._directory = directory
         self._ledger = ledger
         self._presence = presence
@@ -86,7 +87,7 @@ class Work:
 
     def place(self, held: Held, now: int, barred: frozenset[str] = frozenset()) -> Effects:
         """Decide where a task goes, and send it on its way. ``barred`` are nodes that just failed it."""
-        decision = self._decide(held, now, barred)
+        decision = self._at_once(held, now) or self._decide(held, now, barred)
         held.why = decision.why
         match decision.where:
             case "here":
@@ -101,6 +102,13 @@ class Work:
             case "refuse":
                 return [(held, Refused(held.task.id, self._me.node, "no-cloud", decision.why))]
         return self._wait(held, now)
+
+    def _at_once(self, held: Held, now: int) -> Decision | None:
+        """The decision for a light task, where it can be made without a look at others."""
+        if self._glance is None or held.weight != "light" or held.task.via or held.task.name not in self._me.tasks:
+            return None
+        done = self.queue.wait(now, held.quick) + held.cost
+        return self._glance(len(self.queue), done, len(self._presence.neighbours))
 
     def _decide(self, held: Held, now: int, barred: frozenset[str]) -> Decision:
         task, name, is_heavy = held.task, held.task.name, held.weight == "heavy"
@@ -215,12 +223,18 @@ class Work:
             quick=held in self.queue.tiny,
         )
 
-    def job(self, held: Held, event: JobDone | JobSplit | JobFailed | JobRefused | JobLost, now: int) -> Effects:
-        """Take in what became of a task's job."""
+    def done(self, held: Held, event: JobDone, now: int) -> Result:
+        """A task's job returned: the result for its sender."""
+        self.queue.drop(held)
+        if held.job_kind == "run" and not event.hops and (held.part is None or held.parent is not None):
+            self._costs.learn(held.task.name, event.ran / held.share)
+        wait = int(self.queue.wait(now, held.quick))
+        return Result(held.task.id, event.value, self._hops(held, event.ran, now, event.hops), wait)
+
+    def job(self, held: Held, event: JobSplit | JobFailed | JobRefused | JobLost, now: int) -> Effects:
+        """Take in what else became of a task's job."""
         self.queue.drop(held)
         match event:
-            case JobDone():
-                return self._ran_here(held, event, now)
             case JobSplit():
                 return self._hand_out(held, event, now)
             case JobFailed():
@@ -246,13 +260,6 @@ class Work:
     def _locked_up(self, held: Held, why: str, now: int) -> Note:
         whole = held.parent or held
         return self.quarantine.offend(whole.task.name, whole.task.body, why, now)
-
-    def _ran_here(self, held: Held, event: JobDone, now: int) -> Effects:
-        if held.job_kind == "run" and not event.hops and (held.part is None or held.parent is not None):
-            self._costs.learn(held.task.name, event.ran / held.share)
-        wait = int(self.queue.wait(now, held.quick))
-        hops = self._hops(held, event.ran, now, event.hops)
-        return [(held, Result(held.task.id, event.value, hops, wait))]
 
     def _hops(self, held: Held, ran: float, now: int, further: tuple[Hop, ...] = ()) -> tuple[Hop, ...]:
         """The trace of a task that ran here, or further on through the executor."""
@@ -350,13 +357,15 @@ class Work:
             return [(held, Failed(held.task.id, "TaskDefinitionError", message, "", self._hops(held, 0.0, now)))]
         held.to(State.SHARED)
         held.split_ran = event.ran
-        total = sum(share for _, share in held.plan[:count])
-        effects: Effects = []
-        for index, (body, (node, share)) in enumerate(zip(event.parts, held.plan, strict=False)):
-            part = self._part(held, index, body, share / total, now)
-            held.parts.append(part)
-            effects += self._place_part(part, node, now)
-        return effects
+        plan = held.plan[:count]
+        total = sum(share for _, share in plan)
+        shares = zip(event.parts, plan, strict=True)
+        held.parts = tuple(
+            [self._part(held, index, body, share / total, now) for index, (body, (_, share)) in enumerate(shares)]
+        )
+        held.results = (None,) * count
+        placed = [self._place_part(part, node, now) for part, (node, _) in zip(held.parts, plan, strict=True)]
+        return [effect for effects in placed for effect in effects]
 
     def _part(self, parent: Held, index: int, body: Body, share: float, now: int) -> Held:
         task = replace(parent.task, body=body, part=index)
@@ -375,10 +384,10 @@ class Work:
     def collect(self, parent: Held, part: Held, result: Result, now: int) -> Effects:
         """Take in one part's result; with the last one, merge."""
         assert part.part is not None
-        parent.outcomes[part.part] = result
+        parent.results = (*parent.results[: part.part], result, *parent.results[part.part + 1 :])
         self._learn_part(part, result)
         part.fraction = 1.0
-        if len(parent.outcomes) < len(parent.parts):
+        if None in parent.results:
             return []
         parent.job_kind = "merge"
         parent.to(State.QUEUED)
@@ -394,6 +403,6 @@ class Work:
         took = float(now - parent.arrived)
         me = self._me.node
         own = Hop(me, "split", parent.why, None, parent.queued, parent.split_ran, took)
-        parts = [hop for index in sorted(parent.outcomes) for hop in parent.outcomes[index].hops]
-        merged = (Hop(me, "merged", "", None, 0.0, ran),) if len(parent.outcomes) == len(parent.parts) else ()
+        parts = [hop for result in parent.results if result is not None for hop in result.hops]
+        merged = () if None in parent.results else (Hop(me, "merged", "", None, 0.0, ran),)
         return (own, *parts, *failed, *merged, *parent.lost)[: limits.HOPS]

@@ -110,7 +110,7 @@ def test_one_flood_leaves_room_for_others() -> None:
     for index in range(200):
         world.submit("greedy", f"g{index}", "long")
     world.run(world.now + 200)
-    refused = [o for o in world.peers["n0"].core.outcomes._small.kept.values() if isinstance(o.answer, Refused)]
+    refused = [o for o, *_ in world.peers["n0"].core.outcomes._small.kept.values() if isinstance(o, Refused)]
     world.submit("dev", "one", "quick", priority=1)
     at = world.now
     assert isinstance(outcome(world, "one"), Result)

@@ -178,8 +178,8 @@ def test_cancelling_stops_the_job_and_every_part_elsewhere() -> None:
     world.run(world.now + 50)
     assert sum(len(peer.jobs) for peer in world.peers.values()) == 0
     assert not any(peer.core.held for name, peer in world.peers.items() if name != "dev")
-    assert all(isinstance(kept.answer, Cancelled) for p in world.peers.values() if hasattr(p.core, "outcomes")
-               for kept in p.core.outcomes._small.kept.values())  # fmt: skip
+    assert all(isinstance(answer, Cancelled) for p in world.peers.values() if hasattr(p.core, "outcomes")
+               for answer, *_ in p.core.outcomes._small.kept.values())  # fmt: skip
 
 
 def test_heavy_goes_to_the_bridge_and_waits_there_while_the_cloud_is_away() -> None:
