@@ -258,8 +258,9 @@ def _some(names: Iterable[str]) -> str:
 def _arguments(spec: TaskSpec, body: Body, more: dict[str, Any] | None = None) -> tuple[list[Any], dict[str, Any]]:
     try:
         match values.decode(body):
-            case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
-                kwargs |= more or {}
+            case [list() as args, dict() as kwargs] if not kwargs or all(isinstance(key, str) for key in kwargs):
+                if more:
+                    kwargs |= more
                 if kwargs or len(args) not in spec.fitting:
                     spec.parameters.bind(*args, **kwargs)
                 return args, kwargs

@@ -35,7 +35,7 @@ from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
 from fogsdk.node.pool_forkserver import ForkServer
 from fogsdk.node.pool_link import Link
-from fogsdk.node.pool_worker import Worker, event, may_wait
+from fogsdk.node.pool_worker import DEPTH, Worker, event, may_wait
 from fogsdk.node.worker_frames import Frame
 from fogsdk.node.worker_launch import Launched
 
@@ -141,30 +141,30 @@ class Pool:
         """A worker for a job: one that is free, or else the one with the fewest jobs in whose pipe it may wait."""
         if self._idle:
             return self._idle.pop()
-        taker = None
+        taker, fewest = None, DEPTH
         if may_wait(job, self._memory):
             for worker in self._workers.values():
-                if worker.takes_more and (taker is None or len(worker.jobs) < len(taker.jobs)):
-                    taker = worker
+                if worker.is_quick and 0 < (count := len(worker.jobs)) < fewest:
+                    taker, fewest = worker, count
         return taker
 
     def _frames(self, worker: Worker, frames: list[Frame]) -> None:
         """A worker has said something."""
         events: list[JobEvent] = []
         has_ended = False
-        for (number, *said), bodies in frames:
-            if number == "ready":
-                [worker.pid] = said
+        for fields, bodies in frames:
+            number, what = fields[0], fields[1]
+            if what == "progress":
+                job = worker.jobs.get(number)
+            else:
                 has_ended = True
-                continue
-            job = worker.jobs.get(number)
-            if said[0] != "progress":
-                has_ended = True
-                worker.jobs.pop(number, None)
+                job = worker.jobs.pop(number, None)
                 if job is not None:
                     del self._running[job.job]
+                elif number == "ready":
+                    worker.pid = what
             if job is not None:
-                events.append(event(job.job, said, bodies))
+                events.append(event(job.job, fields, bodies))
         if has_ended:
             worker.go_on()
             self._free(worker)

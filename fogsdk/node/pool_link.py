@@ -46,9 +46,10 @@ class Link:
         if self._closed:
             return
         waiting = bool(self._unsent)
-        if bodies and descriptors(bodies):
+        pieces, shared = pack(fields, bodies)
+        if shared:
             self._unsent_shared += bodies
-        self._unsent += pack(fields, bodies)
+        self._unsent += pieces
         if soon and not waiting:
             self._loop.call_soon(self._write_first)
         elif not waiting or (soon and len(self._unsent) == _ENOUGH):

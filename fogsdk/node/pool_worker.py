@@ -25,7 +25,7 @@ class Worker:
 
     ``jobs`` are those in its pipe, in order and by a number of its own, as one may come back to it; the first one runs,
     or does so in a moment. None is in the place of one that was taken away from it: should it run all the same, nobody
-    listens. ``held_up(worker)`` is called when others than the first have waited for too long. ``induced``: it was
+    listens. While it ``is_quick``, others may wait behind the one that it runs. ``held_up(worker)`` is called when others than the first have waited for too long. ``induced``: it was
     killed on purpose, to see what the fog makes of it.
     """
 
@@ -48,18 +48,13 @@ class Worker:
         self._limits = Limits(lambda type_, message: overrun(self, type_, message))
         self._held_up = held_up
         self._given = 0
-        self._is_quick = False  # it runs a job behind which others may wait
+        self.is_quick = False
         self._watching: asyncio.TimerHandle | None = None
 
     @property
     def job(self) -> Start | None:
         """The job that it runs."""
         return next(iter(self.jobs.values()), None)
-
-    @property
-    def takes_more(self) -> bool:
-        """Whether another quick job may wait behind those that it has."""
-        return self._is_quick and 0 < len(self.jobs) < DEPTH
 
     def give(self, job: Start) -> None:
         """Send it a job."""
@@ -99,7 +94,7 @@ class Worker:
 
     def _begin(self) -> None:
         self.begun, job = self._loop.time(), self.job
-        self._is_quick = job is not None and may_wait(job, self._memory)
+        self.is_quick = job is not None and may_wait(job, self._memory)
         if job is not None:
             self._limits.hold(job, self._memory if job.memory is None else job.memory, self.pid, self.begun)
         elif self._watching is None:
@@ -118,7 +113,7 @@ class Worker:
         if self._loop.time() < self._patient_until():
             self._watch()
         else:
-            self._is_quick = False
+            self.is_quick = False
             self._held_up(self)
 
 
@@ -128,16 +123,16 @@ def may_wait(job: Start, memory: int | None) -> bool:
     return job.quick and job.memory is None and memory is None
 
 
-def event(job: int, said: list[Any], bodies: tuple[Body, ...]) -> JobEvent:
+def event(job: int, fields: list[Any], bodies: tuple[Body, ...]) -> JobEvent:
     """What a worker said about a job."""
-    match said:
-        case ["done", ran]:
+    match fields:
+        case [_, "done", ran]:
             return JobDone(job, bodies[0], ran)
-        case ["progress", fraction]:
+        case [_, "progress", fraction]:
             return JobProgress(job, fraction)
-        case ["split", ran]:
+        case [_, "split", ran]:
             return JobSplit(job, bodies, ran)
-        case ["failed", ran, type_, message, traceback]:
+        case [_, "failed", ran, type_, message, traceback]:
             return JobFailed(job, type_, message, traceback, ran)
-    _, reason, message, seconds = said
+    _, _, reason, message, seconds = fields
     return JobRefused(job, reason, message, None if seconds is None else round(seconds * 1000))

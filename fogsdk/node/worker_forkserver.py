@@ -189,7 +189,7 @@ class ForkServer:
                     self._tell("died", number, how_it_ended(os.waitstatus_to_exitcode(status)))
 
     def _tell(self, *fields: Any, body: bytes | None = None) -> None:
-        for piece in pack(fields, [] if body is None else [body]):
+        for piece in pack(fields, [] if body is None else [body])[0]:
             self._control.sendall(piece)
 
     def _end(self) -> None:

@@ -28,20 +28,25 @@ from fogsdk.wire.messages import Body
 Frame = tuple[list[Any], tuple[Body, ...]]
 """The fields of a header, and the bodies."""
 
+_Head = tuple[list[Any], list[Any], int | None]
+"""The fields; the bodies, or their sizes; and how many bytes of them are to follow, None where they are all here."""
+
 _SIZE = struct.Struct("!I")
 _HEADER_LIMIT = 1024 * 1024
 _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
 _MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
-_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_TRUNCATED = socket.MSG_CTRUNC
+_FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_TRUNCATED = int(socket.MSG_CTRUNC)  # as an enumeration's it takes more time than all else of a reading
 
 
-def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> list[Body]:
+def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body], Sequence[int | None]]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
-    first of them, or before, go the :func:`descriptors` of its bodies."""
+    first of them, or before, go the :func:`descriptors` of its bodies, which are returned too."""
     shared = descriptors(bodies)
+    if not shared and sum(map(len, bodies)) <= _SMALL:
+        return [_sized([len(bodies), *bodies, *fields])], shared
     header: list[Any] = [len(bodies)]
     large: list[Body] = []
     room = _SMALL
@@ -51,13 +56,16 @@ def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> list[Body]:
             header.append(-size)
         elif size <= room:
             room -= size
-            header.append(body if type(body) is bytes else bytes(body))
+            header.append(bytes(body))
         else:
             header.append(size)
             large.append(body)
-    header += fields
+    return [_sized([*header, *fields]), *large], shared
+
+
+def _sized(header: list[Any]) -> bytes:
     data = cbor2.dumps(header)
-    return [_SIZE.pack(len(data)) + data, *large]
+    return _SIZE.pack(len(data)) + data
 
 
 def descriptors(bodies: Sequence[Body]) -> list[int | None]:
@@ -79,12 +87,28 @@ def attached(shared: Sequence[int | None]) -> list[tuple[int, int, bytes]]:
 
 def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body] = ()) -> None:
     """Send a frame over a socket that blocks."""
-    first, *others = pack(fields, bodies)
-    shared = descriptors(bodies)
+    (first, *others), shared = pack(fields, bodies)
     sent = connection.sendmsg([first], attached(shared)) if shared else connection.send(first)
     if sent < len(first) or others:
         for piece in (memoryview(first)[sent:], *others):
             connection.sendall(piece)
+
+
+def _opened(header: bytes | bytearray) -> _Head:
+    try:
+        read = cbor2.loads(bytes(header))
+    except cbor2.CBORDecodeError as error:
+        raise ValueError(f"not a frame header: {error}") from error
+    if type(read) is not list or not read or type(read[0]) is not int or not 0 <= read[0] < len(read):
+        raise ValueError("not a frame header: it is an array that begins with the number of bodies")
+    begin = read[0] + 1
+    fields, bodies = read[begin:], read[1:begin]
+    sizes = [body for body in bodies if type(body) is not bytes]
+    if not sizes:
+        return fields, bodies, None
+    if not all(type(size) is int for size in sizes):
+        raise ValueError("not a frame header: for a body stands its size, or its bytes")
+    return fields, bodies, sum(size for size in sizes if size > 0)
 
 
 class Inbox:
@@ -96,10 +120,8 @@ class Inbox:
         self._private = private
         self._descriptors: deque[int] = deque()
         self._chunk = memoryview(bytearray(_CHUNK))  # a fresh buffer of this size costs more than a small job
-        self._buffer = bytearray()
-        self._at = 0  # where in it the next frame, or what is to come of this one, begins
-        self._head: tuple[list[Any], list[Any]] | None = None  # of a frame whose large bodies are to come
-        self._large = 0  # bytes of them
+        self._rest = bytearray()  # what came of a frame whose end is still to come
+        self._head: _Head | None = None  # of one whose large bodies are to come
 
     def receive(self) -> list[Frame] | None:
         """Read once, and return the frames that are complete now; None when the other end has closed.
@@ -107,54 +129,57 @@ class Inbox:
         Raises what the socket raises, and ValueError for bytes that are no frame: nothing sensible follows.
         """
         size, ancillary, flags, _ = self._connection.recvmsg_into([self._chunk], _ANCILLARY, _FLAGS)
-        for _, _, data in ancillary:
-            self._descriptors.extend(array.array("i", data[: len(data) // 4 * 4]))
+        for _, _, numbers in ancillary:
+            self._descriptors.extend(array.array("i", numbers[: len(numbers) // 4 * 4]))
         if flags & _TRUNCATED:
             raise ValueError("too many files are open: a body came without its descriptor")
-        self._buffer += self._chunk[:size]
-        frames = []
-        while (head := self._head or self._read_head()) is not None:
-            if len(self._buffer) - self._at < self._large:
-                self._head = head
-                break
-            fields, bodies = head
-            frames.append((fields, tuple([each if type(each) is bytes else self._cut(each) for each in bodies])))
-            self._head = None
-        del self._buffer[: self._at]
-        self._at = 0
+        frames: list[Frame] = []
+        if self._rest:
+            self._rest += self._chunk[:size]
+            del self._rest[: self._cut(self._rest, frames)]
+        else:
+            came = bytes(self._chunk[:size])
+            self._rest += came[self._cut(came, frames) :]
         return frames if size else None
 
-    def _read_head(self) -> tuple[list[Any], list[Any]] | None:
-        """The fields of the next frame and its bodies, the large ones by their size; None while it is not there."""
-        begin = self._at + _SIZE.size
-        there = len(self._buffer)
-        if there < begin:
-            return None
-        (size,) = _SIZE.unpack_from(self._buffer, self._at)
-        if not 0 < size <= _HEADER_LIMIT:
-            raise ValueError(f"a frame header cannot have {size} bytes")
-        end = begin + size
-        if there < end:
-            return None
-        try:
-            count, *rest = cbor2.loads(bytes(self._buffer[begin:end]))
-            bodies, fields = rest[:count], rest[count:]
-            self._large = 0
-            for body in bodies:
-                if type(body) is not bytes and body > 0:
-                    self._large += body
-        except (cbor2.CBORDecodeError, TypeError, ValueError) as error:
-            raise ValueError(f"not a frame header: {error}") from error
-        self._at = end
-        return fields, bodies
+    def _cut(self, data: bytes | bytearray, frames: list[Frame]) -> int:
+        """Take the frames that are complete; returns where what is left begins."""
+        at, there, head = 0, len(data), self._head
+        while True:
+            if head is None:
+                begin = at + _SIZE.size
+                if there < begin:
+                    break
+                (size,) = _SIZE.unpack_from(data, at)
+                if not 0 < size <= _HEADER_LIMIT:
+                    raise ValueError(f"a frame header cannot have {size} bytes")
+                if there < begin + size:
+                    break
+                at = begin + size
+                head = _opened(data[begin:at])
+            fields, bodies, large = head
+            if large is not None:
+                if there - at < large:
+                    break
+                at, bodies = self._filled(data, at, bodies)
+            frames.append((fields, tuple(bodies)))
+            head = None
+        self._head = head
+        return at
 
-    def _cut(self, size: int) -> Body:
-        """A body that is not in the header."""
-        if size < 0:
-            return self._shared(-size)
-        begin, self._at = self._at, self._at + size
-        with memoryview(self._buffer) as view:
-            return bytes(view[begin : self._at])
+    def _filled(self, data: bytes | bytearray, at: int, bodies: list[Any]) -> tuple[int, list[Any]]:
+        """The bodies of a frame, the large ones from ``at`` on; and where they end."""
+        whole: list[Body] = []
+        for body in bodies:
+            if type(body) is bytes:
+                whole.append(body)
+            elif body < 0:
+                whole.append(self._shared(-body))
+            else:
+                with memoryview(data) as view:
+                    whole.append(bytes(view[at : at + body]))
+                at += body
+        return at, whole
 
     def _shared(self, size: int) -> memoryview:
         if not self._descriptors:

@@ -178,7 +178,7 @@ def test_an_inbox_that_is_closed_keeps_no_descriptor() -> None:
 def test_a_frame_whose_descriptor_did_not_come_is_no_frame() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        for piece in worker_frames.pack([], [put([BIG])]):
+        for piece in worker_frames.pack([], [put([BIG])])[0]:
             ours.sendall(piece)
         with pytest.raises(ValueError, match="without its descriptor"):
             Inbox(theirs).receive()

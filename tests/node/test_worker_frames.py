@@ -18,7 +18,7 @@ def test_frames_arrive_whole_however_they_are_cut() -> None:
         (["split", 2.5], (b"d" * 9000, b"e" * 9000, b"f", b"g" * 17000, b"")),
         (["done", 0.5], (b"h",)),
     ]
-    stream = b"".join(piece for fields, bodies in frames for piece in pack(fields, bodies))
+    stream = b"".join(piece for fields, bodies in frames for piece in pack(fields, bodies)[0])
     for step in (1, 7, 1000, 100_000):
         ours, theirs = socket.socketpair()
         with ours, theirs:
