@@ -25,8 +25,8 @@ class Worker:
 
     ``jobs`` are those in its pipe, in order and by a number of its own, as one may come back to it; the first one runs,
     or does so in a moment. None is in the place of one that was taken away from it: should it run all the same, nobody
-    listens. While it ``is_quick``, others may wait behind the one that it runs. ``held_up(worker)`` is called when others than the first have waited for too long. ``induced``: it was
-    killed on purpose, to see what the fog makes of it.
+    listens. While it ``is_quick``, others may wait behind the one that it runs; ``held_up(worker)`` is called when they
+    have waited for too long. ``induced``: it was killed on purpose, to see what the fog makes of it.
     """
 
     def __init__(

@@ -94,7 +94,7 @@ REPLIES = (Accepted, Progress, Result, Failed, Refused, Expired, Cancelled, Kept
 
 Measure = Callable[[], Measured]
 Carry = Callable[[str, bytes, Callable[[], None]], None]
-"""Called for each message, out or in, with its topic, its payload, and what delivers it."""
+"""Called, where there is one, for each message, out or in, with its topic, its payload, and what delivers it."""
 Disturber = Callable[["Runtime", Disturb], None]
 """Does to a node what a Disturb says, and tells it ``Disturbed``, now or later."""
 
@@ -136,7 +136,7 @@ class Runtime:
             run=f"{identity.incarnation:x}",
         )
         self.left = asyncio.Event()
-        self.carry: Carry = _carry
+        self.carry: Carry | None = None
         self._executor = executor
         self._credentials = credentials
         self._measure = measure
@@ -205,7 +205,7 @@ class Runtime:
             will=self._will,
             on_up=lambda: self._link_up(name),
             on_down=lambda: self.tell(LinkDown(name)),
-            on_message=lambda topic, payload: self.carry(topic, payload, partial(self._message, name, topic, payload)),
+            on_message=partial(self._heard, name),
         )
         link.open()
 
@@ -258,6 +258,12 @@ class Runtime:
         finally:
             assert self._recorder is not None
             self._recorder.add(event, now, commands)
+
+    def _heard(self, link: str, topic: str, payload: bytes) -> None:
+        if self.carry is None:
+            self._message(link, topic, payload)
+        else:
+            self.carry(topic, payload, partial(self._message, link, topic, payload))
 
     def _message(self, link: str, topic: str, payload: bytes) -> None:
         try:
@@ -362,7 +368,11 @@ class Runtime:
         self._flushing = False
         for packet in self._outbox.pack():
             link = self._links.get(packet.link)
-            if link is not None:
+            if link is None:
+                continue
+            if self.carry is None:
+                link.publish(packet.topic, packet.payload, packet.retain)
+            else:
                 deliver = partial(link.publish, packet.topic, packet.payload, packet.retain)
                 self.carry(packet.topic, packet.payload, deliver)
         self.flush_links()
@@ -372,11 +382,6 @@ class Runtime:
         """Write what is queued on the links."""
         for link in self._links.values():
             link.flush()
-
-
-def _carry(_topic: str, _payload: bytes, deliver: Callable[[], None]) -> None:
-    """The ordinary way of a message: at once."""
-    deliver()
 
 
 def _event(link: str, at: topics.Topic, message: Message | Malformed, as_json: bool) -> Event | None:
