@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fogsdk.core.placement import (
     BUSY,
+    GLANCES,
     MARGIN_MS,
     MOST_HOPS,
     MOST_PARTS,
@@ -315,6 +316,16 @@ def test_predictive_picks_the_least_predicted_completion(question: Question) -> 
         assert not question.me.offers or done[decision.node] + MARGIN_MS < question.me.done
     if decision.where == "here" and done:
         assert question.me.done <= min(done.values()) + MARGIN_MS
+
+
+@pytest.mark.parametrize("name", GLANCES)
+@given(question=questions())
+def test_what_is_decided_at_a_glance_is_what_the_policy_says(name: str, question: Question) -> None:
+    """Of a light task that is offered here, and that no other node had."""
+    question = replace(question, weight="light", me=replace(question.me, offers=True), via=())
+    decision = GLANCES[name](question.me.queued, question.me.done, len(question.others))
+    assert decision in (None, POLICIES[name](question))
+    assert decision is not None or question.others, "alone there is nothing to ask for"
 
 
 @given(questions())

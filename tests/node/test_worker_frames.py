@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import cbor2
 import pytest
 
 from fogsdk.node.worker_frames import Inbox, pack
@@ -33,7 +34,10 @@ def test_frames_arrive_whole_however_they_are_cut() -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02\xff\xff", b"\x00\x00\x00\x01\x05"],
+    [
+        *[b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02\xff\xff"],
+        *[len(header).to_bytes(4, "big") + header for header in map(cbor2.dumps, (5, {}, [], [1], [-1], [1, "body"]))],
+    ],
 )
 def test_bytes_that_are_no_frame_are_an_error(nonsense: bytes) -> None:
     ours, theirs = socket.socketpair()
