@@ -117,7 +117,7 @@ class Answers:
         if isinstance(answer, Cancelled):
             return []
         if isinstance(answer, (Failed, Expired)):
-            answer = replace(answer, hops=self._work.trace(parent, now, answer.hops))
+            answer = replace(answer, hops=parent.trace_of_parts(self._node, now, answer.hops))
         return self.finish(parent, replace(answer, id=parent.task.id), now)
 
     def effects(self, effects: Sequence[Effect | Command | tuple[Held, Answer]], now: int) -> list[Command]:

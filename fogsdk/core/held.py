@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fogsdk.core.costs import LIGHT_BELOW_MS
+from fogsdk.wire.limits import HOPS
 from fogsdk.wire.messages import Body, Hop, Result, Task, TaskInfo
 
 if TYPE_CHECKING:
@@ -120,3 +121,10 @@ class Held:
     def lose(self, node: str, why: str) -> None:
         """Remember for the trace that ``node`` lost it."""
         self.lost = (*self.lost, Hop(node, "lost", why, self.part))[-8:]
+
+    def trace_of_parts(self, node: str, now: int, failed: tuple[Hop, ...] = (), ran: float = 0.0) -> tuple[Hop, ...]:
+        """The trace of a task that was split on this ``node``: the splitting, every part, the merging."""
+        own = Hop(node, "split", self.why, None, self.queued, self.split_ran, float(now - self.arrived))
+        parts = [hop for result in self.results if result is not None for hop in result.hops]
+        merged = () if None in self.results else (Hop(node, "merged", "", None, 0.0, ran),)
+        return (own, *parts, *failed, *merged, *self.lost)[:HOPS]

@@ -264,7 +264,7 @@ class Work:
     def _hops(self, held: Held, ran: float, now: int, further: tuple[Hop, ...] = ()) -> tuple[Hop, ...]:
         """The trace of a task that ran here, or further on through the executor."""
         if held.job_kind == "merge":
-            return self.trace(held, now, ran=ran)
+            return held.trace_of_parts(self._me.node, now, ran=ran)
         action = "sent" if further else "ran"
         took = max(float(now - held.arrived), held.queued + ran)
         own = Hop(self._me.node, action, held.why, held.part, held.queued, 0.0 if further else ran, took)
@@ -397,12 +397,3 @@ class Work:
     def _learn_part(self, part: Held, result: Result) -> None:
         if part.ledger_id and result.hops:
             self._directory.ran(result.hops[0].node, part.task.name, result.hops[0].ran / part.share)
-
-    def trace(self, parent: Held, now: int, failed: tuple[Hop, ...] = (), ran: float = 0.0) -> tuple[Hop, ...]:
-        """The trace of a split task: the splitting, every part, the merging."""
-        took = float(now - parent.arrived)
-        me = self._me.node
-        own = Hop(me, "split", parent.why, None, parent.queued, parent.split_ran, took)
-        parts = [hop for result in parent.results if result is not None for hop in result.hops]
-        merged = () if None in parent.results else (Hop(me, "merged", "", None, 0.0, ran),)
-        return (own, *parts, *failed, *merged, *parent.lost)[: limits.HOPS]

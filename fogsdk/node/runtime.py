@@ -368,11 +368,9 @@ class Runtime:
         self._flushing = False
         for packet in self._outbox.pack():
             link = self._links.get(packet.link)
-            if link is None:
-                continue
-            if self.carry is None:
+            if link is not None and self.carry is None:
                 link.publish(packet.topic, packet.payload, packet.retain)
-            else:
+            elif link is not None and self.carry is not None:
                 deliver = partial(link.publish, packet.topic, packet.payload, packet.retain)
                 self.carry(packet.topic, packet.payload, deliver)
         self.flush_links()
