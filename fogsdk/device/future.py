@@ -137,5 +137,6 @@ class FogFuture(Future[Any]):
         except FogError as error:
             with contextlib.suppress(InvalidStateError):
                 self.set_exception(error)
-        except InvalidStateError:
-            pass  # cancelled in the same moment
+        except InvalidStateError:  # cancelled in the same moment; or told again, for who was not woken the first time
+            with self._condition:
+                self._condition.notify_all()
