@@ -21,6 +21,10 @@ What a task costs as a site grows. Made on {day} by `{command}` on {machine}. Me
 rounds, ± half the distance between the least and the most, and in brackets the ratio to the smallest size. CPU time is
 that of all processes, device and broker included, without what they use when there is nothing to do.
 
+A device's core runs the same lines for a task among ten nodes and among thousands. Where a time grows all the same, the
+caches are cold: each of a thousand devices comes back to memory that a thousand others have pushed out of them, and the
+less a task costs otherwise, the more that is in proportion.
+
 ![The cost of a task beside that at the smallest size]({picture})
 """
 
