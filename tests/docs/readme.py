@@ -76,6 +76,7 @@ class Desk:
 
     def _here(self, text: str) -> str:
         there = {
+            "2883": str(self._core_port),  # first: the other ports that are put in may have these digits
             "-h fog.local": f"-h 127.0.0.1 -p {self._port}",
             "fog.local:8080": f"127.0.0.1:{self._http_port}",
             "coap://fog.local": f"coap://127.0.0.1:{self._coap_port}/{self._environ['FOGNODE_SITE']}",
@@ -84,7 +85,6 @@ class Desk:
             "fog/v1/home/": f"fog/v1/{self._environ['FOGNODE_SITE']}/",
             "192.168.1.9": f"127.0.0.1:{self._port}",
             "0.0.0.0": "127.0.0.1",
-            "2883": str(self._core_port),
             "--http-port 8080": f"--http-port {self._http_port}",
             "--coap-port 5683": f"--coap-port {self._coap_port}",
         }
