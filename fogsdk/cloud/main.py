@@ -16,7 +16,7 @@ from fogsdk.node.config import load
 from fogsdk.node.daemon import Daemon, node_identity
 from fogsdk.node.executor import Executor
 from fogsdk.node.journal import open_journal
-from fogsdk.node.main import run, start_log
+from fogsdk.node.main import open_many_files, run, start_log
 
 USAGE = """\
 usage: fogcloud bridge|core [options]
@@ -38,10 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command == "bridge":
             bridge = load(BridgeSettings, rest, os.environ, "fogcloud bridge")
             start_log(bridge.log_level)
+            open_many_files()
             return run(_serve_bridge(bridge), "fogcloud bridge")
         if command == "core":
             core = load(CoreSettings, rest, os.environ, "fogcloud core")
             start_log(core.log_level)
+            open_many_files()
             return run(_serve_core(core), "fogcloud core")
     except FogError as error:
         print(f"fogcloud {command}: {error}", file=sys.stderr)

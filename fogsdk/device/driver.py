@@ -20,11 +20,11 @@ from fogsdk.core.events import Carried, Event, NodeHeard, Replied, Tick
 from fogsdk.core.outbox import Outbox
 from fogsdk.core.transfers import Transfers
 from fogsdk.device.clock import clock
-from fogsdk.device.connections import KEEPALIVE, Connections
+from fogsdk.device.connections import HOUSEKEEPING, KEEPALIVE, Connections
 from fogsdk.device.memory import Memory
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.notes import NoteLog
-from fogsdk.device.turns import LONGEST, NAP, Turns
+from fogsdk.device.turns import NAP, Turns
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.device.waker import Waker
 from fogsdk.errors import WireError
@@ -278,7 +278,7 @@ class Driver:
             if self._is_busy():
                 self._awake_by = now
             else:
-                longest = NAP if self._turns.were_lone else LONGEST
+                longest = NAP if self._turns.were_lone(now) else HOUSEKEEPING
                 self._awake_by = now + int(longest * 1000)
                 if deadline is not None:
                     self._awake_by = max(now, min(deadline, self._awake_by))

@@ -114,7 +114,8 @@ class FogFuture(Future[Any]):
 
     def on_progress(self, watcher: Callable[[float], None]) -> None:
         """Call ``watcher(fraction)``, from the thread that hears of it, whenever the task reports progress."""
-        self._watchers += (watcher,)
+        with self._condition:  # another thread may add one, too
+            self._watchers += (watcher,)
 
     def advance(self, fraction: float) -> None:
         """Take in progress; called by the SDK."""

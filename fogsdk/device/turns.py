@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from math import inf
 
 from fogsdk.device.clock import clock
 
@@ -18,8 +19,6 @@ seconds whether there is something to watch, so that it need not be woken for ea
 DISTRUST = 1000
 """Milliseconds for which the SDK's own thread does not stand back, after an answer had to wait for its next look: who
 submitted that task waits for it in another way."""
-LONGEST = 1.0
-"""Seconds that a turn lasts at the most when nothing happens."""
 
 
 class Turns:
@@ -49,10 +48,9 @@ class Turns:
         """Whether it is the calling thread's turn."""
         return threading.get_ident() == self._reader
 
-    @property
-    def were_lone(self) -> bool:
+    def were_lone(self, now: int) -> bool:
         """Whether a lone task was sent just now."""
-        return clock() - self.lone_at < STAYS_AWAKE
+        return now - self.lone_at < STAYS_AWAKE
 
     # ------------------------------------------------------------ for the SDK's own thread
 
@@ -73,16 +71,16 @@ class Turns:
 
     def _stand_back(self, is_busy: Callable[[], bool]) -> float:
         """Leave the reading to those who wait for lone tasks, if there was one just now. Returns for how many seconds
-        to wait for something to happen."""
+        to wait for something to happen at the most."""
         if self._is_needed(is_busy):
-            return LONGEST
+            return inf
         self._stands_back = True
         # Asked again: who submits looks at whether this thread stands back, in this order.
         if not self._is_needed(is_busy) and not self._called.wait(NAP) and self._is_left_alone():
             self._trusts_at = clock() + DISTRUST
         self._stands_back = False
         self._called.clear()
-        return LONGEST if self._is_needed(is_busy) else 0.0
+        return inf if self._is_needed(is_busy) else 0.0
 
     def _is_needed(self, is_busy: Callable[[], bool]) -> bool:
         lately = self._trusts_at <= clock() <= self._attended_at + STAYS_AWAKE
@@ -117,7 +115,7 @@ class Turns:
                 return timeout  # the next time: this told the SDK's own thread to stand back
             self._reader, self._is_attended = threading.get_ident(), True
             while len(tasks) == 1 and task in tasks and not self._is_over:
-                left = LONGEST if until is None else min(LONGEST, until - time.monotonic())
+                left = inf if until is None else until - time.monotonic()
                 if left <= 0:
                     break
                 self._turn(left)

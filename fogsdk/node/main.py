@@ -111,7 +111,6 @@ def run(serving: Coroutine[Any, Any, None], prog: str) -> int:
     """Run a daemon to its end; returns the exit code."""
     import asyncio
 
-    open_many_files()
     try:
         asyncio.run(serving)
     except FogError as error:
