@@ -20,9 +20,8 @@ demo: $(VENV)/ready-demo ## a fog on this computer, with a broker, nodes and a d
 test: $(VENV)/ready-dev mosquitto nftables libcoap chromium firmware ## run the tests: make test ARGS="tests/core -x"
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
-else # most tests wait more than they work; what the documents say is done by itself, since it starts whole fogs
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/docs
-	@$(BIN)/python -m pytest tests/docs
+else
+	@scripts/test
 endif
 
 .PHONY: chaos

@@ -176,15 +176,12 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _started(self) -> AsyncIterator[None]:
         try:
+            for door in self._doors:  # before anybody hears of the node, and so of its doors
+                await self.runtime.open_door(door)
             for url in self.settings.brokers:
                 self.runtime.add_broker(parse(url))
-            if self._discovery is not None:
-                await self._discovery.start()
+            await self._start_discovery()
             await self._serve_broker()
-            for door in self._doors:
-                await self.runtime.open_door(door)
-                if self._discovery is not None:
-                    await self._discovery.announce_door(door.service, host=self.settings.host)
             if self.settings.broker == "auto" and not self.settings.brokers:
                 self._keeper = asyncio.ensure_future(self._keep_one_served())
             log.info(
@@ -199,6 +196,13 @@ class Daemon:
                 await self._discovery.close()
             if self._broker is not None:
                 await self._broker.stop()
+
+    async def _start_discovery(self) -> None:
+        if self._discovery is None:
+            return
+        await self._discovery.start()
+        for door in self._doors:
+            await self._discovery.announce_door(door.service, host=self.settings.host)
 
     # ------------------------------------------------------------ brokers
 

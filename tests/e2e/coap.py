@@ -37,8 +37,8 @@ class Said:
 
     @property
     def value(self) -> Any:
-        """The payload, in JSON."""
-        return json.loads(self.out or self.err.partition(" ")[2])
+        """The payload, in JSON. Before it the client may complain of a datagram that did not arrive."""
+        return json.loads(self.out.splitlines()[-1] if self.out else self.err.partition(" ")[2])
 
     @property
     def code(self) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import fogsdk
+from fogsdk.wire import codec, topics
+from fogsdk.wire.messages import Beat
 from tests.e2e.journal import NODE_VARIABLE
 from tests.e2e.rawdevice import PlainClient
 from tests.support.broker import Mosquitto
@@ -62,6 +64,12 @@ class Site:
         """A plain MQTT client of the first broker, to be entered with ``with``."""
         return PlainClient(self.broker.port, name)
 
+    def wait_for_queue(self, node: str, length: int) -> None:
+        """Wait until a node says that so many tasks are in its queue."""
+        with self.client() as client:
+            client.subscribe(topics.beat("home", node))
+            eventually(lambda: _queued(client.next()[1]) == length, what=f"{length} tasks in the queue of {node}")
+
     def stop(self) -> None:
         """Ask every node to end, and check that each does so in order."""
         for name, node in self.nodes.items():
@@ -80,6 +88,12 @@ StartSite = Callable[..., Site]
 def wait_for_nodes(fog: fogsdk.Fog, *names: str) -> None:
     """Wait until a device sees these nodes."""
     eventually(lambda: set(names) <= fog.nodes().keys(), 30, what=f"the nodes {', '.join(names)}")
+
+
+def _queued(payload: bytes) -> int:
+    [beat] = codec.decode(payload)
+    assert isinstance(beat, Beat)
+    return beat.queued
 
 
 def logs(folder: Path) -> list[tuple[str, str]]:

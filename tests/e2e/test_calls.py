@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from fogsdk import DeadlineExceeded, Fog, TaskFailed, TaskRefused
-from fogsdk.wire import codec, limits, topics
-from fogsdk.wire.messages import Beat
+from fogsdk.wire import limits
 from tests.e2e.journal import Journal
 from tests.e2e.site import Site
-from tests.support.waiting import eventually
 
 
 def test_run_returns_what_the_task_returns(fog: Fog) -> None:
@@ -156,14 +154,11 @@ def test_what_a_task_prints_breaks_nothing(fog: Fog, site: Site) -> None:
 
 def test_a_higher_priority_leaves_the_queue_first(site: Site, fog: Fog, journal: Journal) -> None:
     gates = [Path(f"{journal.path}-gate-{number}") for number in range(2)]
-    with site.client() as client:
-        held = [fog.submit("hold", journal.path, "blocker", str(gate)) for gate in gates]
-        futures = [
-            fog.submit("work", journal.path, f"at-{priority}", 0.0, priority=priority)
-            for priority in (-100, 0, 100, 50)
-        ]
-        client.subscribe(topics.beat("home", "n1"))
-        eventually(lambda: _queued(client.next()[1]) == len(futures), what="the queue")
+    held = [fog.submit("hold", journal.path, "blocker", str(gate)) for gate in gates]
+    futures = [
+        fog.submit("work", journal.path, f"at-{priority}", 0.0, priority=priority) for priority in (-100, 0, 100, 50)
+    ]
+    site.wait_for_queue("n1", len(futures))
     gates[0].touch()  # one worker goes on, one stays blocked: the queue leaves one by one
     for future in futures:
         future.result()
@@ -171,9 +166,3 @@ def test_a_higher_priority_leaves_the_queue_first(site: Site, fog: Fog, journal:
     assert [each.result() for each in held] == ["blocker", "blocker"]
     order = [entry.name for entry in journal.begun() if entry.name != "blocker"]
     assert order == ["at-100", "at-50", "at-0", "at--100"]
-
-
-def _queued(payload: bytes) -> int:
-    [beat] = codec.decode(payload)
-    assert isinstance(beat, Beat)
-    return beat.queued

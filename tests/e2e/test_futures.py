@@ -62,11 +62,13 @@ def test_cancel_stops_the_task_in_its_worker_process(fog: Fog, journal: Journal)
     assert fog.run("increment", 1) == 2
 
 
-def test_a_task_cancelled_in_the_queue_never_begins(fog: Fog, journal: Journal) -> None:
+def test_a_task_cancelled_in_the_queue_never_begins(site: Site, fog: Fog, journal: Journal) -> None:
     gate = Path(f"{journal.path}-gate")
     held = [fog.submit("hold", journal.path, "blocker", str(gate)) for _ in range(2)]
     queued = fog.submit("work", journal.path, "queued", 0.0)
+    site.wait_for_queue("n1", 1)
     assert queued.cancel()
+    site.wait_for_queue("n1", 0)
     gate.touch()
     for each in held:
         each.result()
