@@ -62,7 +62,13 @@ async def _serve(settings: NodeSettings, launched: Launched | None) -> None:
     from fogsdk.node.pool import Pool
 
     gc.enable()
-    pool = Pool(settings.tasks, settings.workers + EXPRESS, memory=settings.memory_limit, launched=launched)
+    pool = Pool(
+        settings.tasks,
+        settings.workers + EXPRESS,
+        memory=settings.memory_limit,
+        launched=launched,
+        busy_poll=settings.busy_poll,
+    )
     journal = _journal(settings)
     identity = node_identity(settings, settings.workers, EXPRESS, AHEAD, keeps=journal is not None)
     recorder = _recorder(settings, identity)

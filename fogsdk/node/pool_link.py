@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -38,6 +40,8 @@ class Link:
         self._unsent: deque[Body] = deque()
         self._unsent_shared: list[Body] = []
         self._closed = False
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
         self._loop.add_reader(connection, self._read)
 
     def send(self, fields: Sequence[Any], bodies: Sequence[Body] = (), *, soon: bool = False) -> None:
@@ -60,6 +64,16 @@ class Link:
             self._write()
             if self._unsent:
                 self._loop.add_writer(self._socket, self._write_on)
+
+    def busy_poll(self, longest: float) -> bool:
+        """Wait without sleeping, ``longest`` seconds at the most, and take in what came; returns whether it was
+        anything."""
+        poll, clock = self._poll.poll, time.perf_counter
+        until = clock() + longest
+        while not self._closed and clock() < until:
+            if poll(0):
+                return self._read()
+        return False
 
     def drain(self) -> None:
         """Take in all that the other end has sent already."""

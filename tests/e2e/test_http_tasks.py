@@ -164,19 +164,21 @@ def test_a_deadline_that_passes_is_a_gateway_timeout(http: Client, journal: Jour
 
 
 def test_a_task_of_higher_priority_leaves_the_queue_first(http: Client, journal: Journal, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+    gates = [tmp_path / f"gate-{number}" for number in range(2)]
     with ThreadPoolExecutor(6) as pool:
-        holders = [pool.submit(http.run, "hold", journal.path, "holder", str(gate)) for _ in range(2)]
+        holders = [pool.submit(http.run, "hold", journal.path, "holder", str(gate)) for gate in gates]
         eventually(lambda: len(journal.begun("holder")) == 2)
         later = [pool.submit(http.run, "work", journal.path, "low", 0.0, query={"priority": -1}) for _ in range(2)]
         eventually(lambda: _own(http)["queued"] == 2)
         urgent = pool.submit(http.run, "work", journal.path, "high", 0.0, query={"priority": "5"})
         eventually(lambda: _own(http)["queued"] == 3)
-        gate.touch()
-        for future in [*holders, *later, urgent]:
+        gates[0].touch()  # one worker goes on, one stays blocked: the queue leaves one by one
+        for future in [*later, urgent]:
             assert future.result().status == 200
+        gates[1].touch()
+        assert [each.result().status for each in holders] == [200, 200]
     names = [entry.name for entry in journal.begun() if entry.name != "holder"]
-    assert names.index("high") < 2, "it does not wait for both of the others"
+    assert names == ["high", "low", "low"]
 
 
 def _own(http: Client) -> Any:

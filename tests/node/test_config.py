@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "inline_limit": ("1M", '"1M"', 2**20),
     "task_timeout": ("1.5", "1.5", 1.5),
     "queue_limit": ("5", "5", 5),
+    "busy_poll": ("off", "false", False),
     "policy": ("queue-wait", '"queue-wait"', "queue-wait"),
     "node": ("n-1", '"n-1"', "n-1"),
     "site": ("shop", '"shop"', "shop"),

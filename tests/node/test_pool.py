@@ -25,11 +25,11 @@ MIB = 2**20
 
 
 class TestPool(ExecutorContract):
-    """The pool is an executor."""
+    """The pool is an executor, whether it sleeps or polls."""
 
-    @pytest.fixture
-    def executor(self) -> Pool:
-        return Pool([TASKS], 2)
+    @pytest.fixture(params=[False, True], ids=["asleep", "busy-poll"])
+    def executor(self, request: pytest.FixtureRequest) -> Pool:
+        return Pool([TASKS], 2, busy_poll=request.param)
 
 
 # Limits

@@ -1,16 +1,18 @@
-"""The daemon's end of a worker's socket: what comes over it, and cannot be taken, ends it."""
+"""The daemon's end of a worker's socket: what comes over it, polled for or not, and what ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
+import time
 
 import cbor2
 import pytest
 
 from fogsdk.node import worker_frames
 from fogsdk.node.pool_link import Link
+from fogsdk.node.worker_frames import Frame
 from tests.node.executor_contract import PATIENCE, on_a_loop
 
 
@@ -31,3 +33,19 @@ async def test_a_body_for_which_there_is_no_memory_ends_the_link() -> None:
         await asyncio.wait_for(ended.wait(), PATIENCE)
         link.send(["after that"])
         assert theirs.recv(1) == b"", "it is closed"
+
+
+@on_a_loop
+async def test_who_polls_gets_what_is_there_at_once_and_waits_no_longer_than_it_says() -> None:
+    ours, theirs = socket.socketpair()
+    heard: list[Frame] = []
+    link = Link(ours, heard.extend, on_end=lambda: None)
+    with theirs:
+        began = time.perf_counter()
+        assert not link.busy_poll(0.01)
+        assert time.perf_counter() - began >= 0.01
+        worker_frames.send(theirs, [1, "done", 0.5], [b"body"])
+        assert link.busy_poll(PATIENCE)
+        assert heard == [([1, "done", 0.5], (b"body",))]
+        link.close()
+        assert not link.busy_poll(PATIENCE)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from fogsdk.core.events import JobDone, JobFailed, JobLost
 from fogsdk.node.pool import Pool
+from fogsdk.node.pool_link import Link
 from fogsdk.node.pool_worker import DEPTH
 from fogsdk.wire import values
 from tests.node.executor_contract import TASKS, Bench, at_bench, on_a_loop
@@ -123,3 +126,22 @@ async def test_a_job_with_a_memory_limit_has_a_worker_to_itself() -> None:
         waiting = bench.start("increment", 1, quick=True)
         bench.executor.stop(watched)
         assert isinstance(await bench.outcome(waiting), JobDone)
+
+
+@on_a_loop
+async def test_a_pool_polls_for_lone_quick_jobs_and_not_soon_again_where_one_took_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    polled, poll = [], Link.busy_poll
+
+    def busy_poll(link: Link, longest: float) -> bool:
+        polled.append(poll(link, longest))
+        return polled[-1]
+
+    monkeypatch.setattr(Link, "busy_poll", busy_poll)
+    async with at_bench(Pool([TASKS], 1, busy_poll=True)) as bench:
+        await bench.value("increment", 1)
+        assert polled == [], "nobody said that it is quick"
+        for count in (*[1] * 16, 2):
+            await bench.value("rest", 0.01, quick=True)
+            assert polled == [False] * count
