@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from fogsdk.core.commands import Command, Note, Settled, Subscribe
-from fogsdk.core.costs import GUESS_MS, Costs
+from fogsdk.core.costs import GUESS_MS
 from fogsdk.core.entry import Entry, Orphaned
 from fogsdk.core.events import Event, LinkDown, LinkUp, Moving, NodeHeard, Replied, Submit, Tick, Withdraw
 from fogsdk.core.hedging import Straggling, worthwhile
@@ -33,7 +33,7 @@ class Client:
         self.me = me
         self.directory = Directory()
         self.ledger = Ledger(site, me, self.directory)
-        self._costs = Costs()
+        self._costs = self.ledger.lessons.costs
         self._routes = Routes()
         self._reachable = Ranking(me)
         self._nearest: list[Member] = []
@@ -47,7 +47,8 @@ class Client:
         return self.ledger.deadline()
 
     def handle(self, event: Event, now: int) -> list[Command]:
-        """Take in one event and return what to do about it, in order."""
+        """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
+        learns from it."""
         match event:
             case Submit():
                 return self._submit(event, now)
@@ -72,6 +73,10 @@ class Client:
                 return self._effects(self.ledger.tick(now), now)
         raise TypeError(f"not an event of a client: {event!r}")
 
+    def catch_up(self) -> None:
+        """Do what nobody is to wait for: learn from the last answer."""
+        self.ledger.lessons.catch_up()
+
     def _submit(self, event: Submit, now: int) -> list[Command]:
         entry = self.ledger.add(event.task, now, event.to)
         entry.key = key_of(self.me, event.task)
@@ -81,24 +86,17 @@ class Client:
         reply = event.message
         match reply:
             case Result() | Failed():
-                self._learn(reply)
+                self._answered(reply.id)
             case Kept():
                 return []
             case Refused() if not reply.id:
                 return [Note("refused", f"{reply.node} could not read a message of ours: {reply.message}")]
         return self._effects(self.ledger.hear(reply, now), now)
 
-    def _learn(self, outcome: Result | Failed) -> None:
-        entry = self.ledger.entries.get(outcome.id)
-        if entry is None:
-            return
-        if entry.key is not None:
+    def _answered(self, id: str) -> None:
+        entry = self.ledger.entries.get(id)
+        if entry is not None and entry.key is not None:
             self._routes.answered(entry.key, entry.taker)
-        if outcome.hops and isinstance(outcome, Result):
-            ran = 0.0
-            for hop in outcome.hops:
-                ran += hop.ran
-            self._costs.learn(entry.task.name, ran)
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)

@@ -19,7 +19,7 @@ from fogsdk.core.commands import Advanced, Send, Settled
 from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned, answering
 from fogsdk.core.events import Moving
 from fogsdk.core.hedging import Hedging, Straggling
-from fogsdk.core.lessons import learn
+from fogsdk.core.lessons import Lessons
 from fogsdk.core.membership import Directory
 from fogsdk.core.routing import BEHIND_AGAIN, final, lacking
 from fogsdk.core.takers import PROBE_EVERY, Takers
@@ -52,7 +52,6 @@ ONE_NODES_VIEW = ("unknown-task", "no-cloud", "no-journal")
 """Refusals that another node, which knows more of the site, may not share."""
 
 _ELSEWHERE = ("overloaded", "leaving")
-
 Effect = Send | Settled | Advanced | Orphaned | Straggling
 
 
@@ -63,6 +62,7 @@ class Ledger:
     def __init__(self, site: str, me: str, directory: Directory) -> None:
         self.entries: dict[str, Entry] = {}
         self.hedging = Hedging()
+        self.lessons = Lessons(directory, self.hedging)
         self.inline = BODY_SIZE
         self._relinked_at = 0
         self._topic: Callable[[str], str] = lru_cache(maxsize=256)(lambda node: topics.task(site, node, me))
@@ -220,7 +220,7 @@ class Ledger:
             case Cancelled():  # of an earlier life of the same id: this one never arrived
                 return self._send_again(reply.id, entry, now)
             case Result() if reply.hops and len(reply.body) <= self.inline:
-                learn(entry, reply.hops[0], reply.wait, now, self._directory, self.hedging)
+                self.lessons.hear(entry, reply, now)
         member = self._directory.members.get(node or "")
         if member is not None and member.room is not None and member.freed():
             for id in islice(self._waiting, 2):

@@ -1,31 +1,65 @@
-"""What the answer to a task teaches: how long its node and the way to it take, and what is usual for tasks like it."""
+"""What answers teach: how long nodes and the ways to them take, and what is usual for tasks of a name.
+
+Nobody is to wait for that: the last answer is learned from when there is time, or when the next one comes.
+"""
 
 from __future__ import annotations
 
+from fogsdk.core.costs import Costs
 from fogsdk.core.entry import Entry
 from fogsdk.core.hedging import Hedging
+from fogsdk.core.learned import Learned
 from fogsdk.core.membership import Directory
-from fogsdk.wire.messages import Hop
+from fogsdk.wire.messages import Hop, Result, Task
+
+_Lesson = tuple[Task, tuple[Hop, ...], int | None, int, bool, Learned | None, int]
+"""An answer's task and trace; how many milliseconds after the task went to its taker it came, and after it went to the
+node that answers; whether nobody had asked after it; the experience with that node; and when it came."""
 
 
-def learn(entry: Entry, hop: Hop, wait: int | None, now: int, directory: Directory, hedging: Hedging) -> None:
-    """Learn from the trace's first entry, by the node that answers; ``wait`` is what it says of its queue."""
-    node, taker = hop.node, entry.taker
-    sent_at = entry.sent_at if node == taker else entry.given_at(node)
-    if sent_at is None:
-        return
-    elapsed, ran = now - sent_at, hop.action == "ran"
-    if taker is not None:
-        hedging.came_back(entry.task, now - entry.sent_at)
-    if node == entry.second:
-        hedging.won += 1
-        directory.added(taker or "", now - entry.sent_at - hop.ran, now)  # it takes that long at least
-    member = directory.answered(node, now, wait)
-    if member is None:
-        return
-    experience = member.learned or member.experience
-    experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), now)
-    if node == taker and not entry.held:  # an answer that was asked for says nothing about the way
-        experience.travelled(elapsed - hop.took)
-    if ran and hop.part is None:
-        experience.costs.learn(entry.task.name, hop.ran)
+class Lessons:
+    """Learns from the first entry of each trace, by the node that answers. ``costs`` are the run times, wherever it
+    was."""
+
+    def __init__(self, directory: Directory, hedging: Hedging) -> None:
+        self.costs = Costs()
+        self._directory = directory
+        self._hedging = hedging
+        self._last: _Lesson | None = None
+
+    def hear(self, entry: Entry, result: Result, now: int) -> None:
+        """Take in a result before its task is forgotten. That its node lives, and how long its queue is, counts at
+        once."""
+        self.catch_up()
+        node, taker = result.hops[0].node, entry.taker
+        sent_at = entry.sent_at if node == taker else entry.given_at(node)
+        if sent_at is None:
+            return
+        if node == entry.second:
+            self._hedging.won += 1  # it takes that long at the least
+            self._directory.added(taker or "", now - entry.sent_at - result.hops[0].ran, now)
+        member = self._directory.answered(node, now, result.wait)
+        experience = None if member is None else member.learned or member.experience
+        taken = None if taker is None else now - entry.sent_at
+        unasked = node == taker and not entry.held
+        self._last = entry.task, result.hops, taken, now - sent_at, unasked, experience, now
+
+    def catch_up(self) -> None:
+        """Learn from the last answer."""
+        last, self._last = self._last, None
+        if last is None:
+            return
+        task, hops, taken, elapsed, unasked, experience, at = last
+        hop, ran = hops[0], hops[0].action == "ran"
+        if taken is not None:
+            self._hedging.came_back(task, taken)
+        if experience is not None:
+            experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), at)
+            if unasked:  # an answer that was asked for says nothing about the way
+                experience.travelled(elapsed - hop.took)
+            if ran and hop.part is None:
+                experience.costs.learn(task.name, hop.ran)
+        in_all = 0.0
+        for each in hops:
+            in_all += each.ran
+        self.costs.learn(task.name, in_all)

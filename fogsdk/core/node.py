@@ -124,13 +124,18 @@ class Node:
         )
 
     def handle(self, event: Event, now: int) -> list[Command]:
-        """Take in one event and return what to do about it, in order."""
+        """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
+        learns from it."""
         often = self._often.get(type(event))
         out = self._dispatch(event, now) if often is None else often(event, now)
         out += self.work.fill(now)
         if self._drained_by is not None and not self._left and (not self.held or now >= self._drained_by):
             out += self._leave(now)
         return out
+
+    def catch_up(self) -> None:
+        """Do what nobody is to wait for: learn from the last answer of another node."""
+        self.ledger.lessons.catch_up()
 
     def _dispatch(self, event: Event, now: int) -> list[Command]:
         match event:

@@ -113,6 +113,7 @@ class CoapDriver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._client.catch_up()
         deadline = self._client.deadline()
         if deadline is not None:
             self._timer = self._loop.call_later(max(0, deadline - clock()) / 1000, self.tell, Tick())

@@ -273,6 +273,7 @@ class Driver:
 
     def _timeout(self) -> float:
         with self._lock:
+            self._client.catch_up()
             now, deadline = clock(), self._core.deadline()
             self._due = deadline
             if self._is_busy():

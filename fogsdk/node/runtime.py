@@ -310,6 +310,7 @@ class Runtime:
             self._measuring = asyncio.get_running_loop().call_later(MEASURE_EVERY, self._take_measure)
 
     def _arm(self) -> None:
+        self.node.catch_up()
         deadline = self._core.deadline()
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return

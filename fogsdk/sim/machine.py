@@ -301,6 +301,7 @@ class Machine:
             self._do(commands)
         if type(event) is Tick:
             self._timer = None
+        self.core.catch_up()
         self._arm()
 
     def _do(self, commands: list[Command]) -> None:

@@ -29,7 +29,9 @@ class Desk:
         return [*self.ledger.assign(id, node, self.now)]
 
     def hear(self, reply: Reply) -> list[Effect]:
-        return self.ledger.hear(reply, self.now)
+        effects = self.ledger.hear(reply, self.now)
+        self.ledger.lessons.catch_up()
+        return effects
 
     def run(self, until: int) -> list[tuple[int, Effect]]:
         """Let time pass; returns what the ledger wanted, and when."""

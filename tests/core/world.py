@@ -221,6 +221,7 @@ class World:
             return
         for command in peer.core.handle(event, self.now):
             self._do(peer, command)
+        peer.core.catch_up()
         peer.timer = peer.core.deadline()
         assert peer.timer is None or not isinstance(event, Tick) or peer.timer > self.now, "a timer that is never done"
 

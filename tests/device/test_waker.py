@@ -63,5 +63,5 @@ def test_a_device_whose_every_socket_died_in_the_background_goes_on(mosquitto: M
             dead.shutdown(socket.SHUT_RDWR)
         driver._turned -= 60_000
         eventually(lambda: driver._connections.current not in (None, connection), what="a new connection")
-        assert driver.up.is_set()
+        eventually(driver.up.is_set, what="it to be usable")
         eventually(lambda: not driver._waker._woken, what="it to wait again")
