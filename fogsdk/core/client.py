@@ -74,7 +74,7 @@ class Client:
         raise TypeError(f"not an event of a client: {event!r}")
 
     def catch_up(self) -> None:
-        """Do what nobody is to wait for: learn from the last answer."""
+        """Do what nobody is to wait for: learn from the answers that came."""
         self.ledger.lessons.catch_up()
 
     def _submit(self, event: Submit, now: int) -> list[Command]:

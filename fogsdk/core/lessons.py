@@ -1,6 +1,7 @@
 """What answers teach: how long nodes and the ways to them take, and what is usual for tasks of a name.
 
-Nobody is to wait for that: the last answer is learned from when there is time, or when the next one comes.
+Nobody is to wait for that: what came is learned from when there is time. Of answers that come together, the last of
+each node about tasks of each name counts: the others would teach the same.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ class Lessons:
         self.costs = Costs()
         self._directory = directory
         self._hedging = hedging
-        self._last: _Lesson | None = None
+        self._heard: dict[tuple[str, str], _Lesson] = {}
 
     def hear(self, entry: Entry, result: Result, now: int) -> None:
         """Take in a result before its task is forgotten. That its node lives, and how long its queue is, counts at
         once."""
-        self.catch_up()
         node, taker = result.hops[0].node, entry.taker
         sent_at = entry.sent_at if node == taker else entry.given_at(node)
         if sent_at is None:
@@ -42,14 +42,26 @@ class Lessons:
         experience = None if member is None else member.learned or member.experience
         taken = None if taker is None else now - entry.sent_at
         unasked = node == taker and not entry.held
-        self._last = entry.task, result.hops, taken, now - sent_at, unasked, experience, now
+        lesson = (entry.task, result.hops, taken, now - sent_at, unasked, experience, now)
+        self._heard[node, entry.task.name] = lesson
 
     def catch_up(self) -> None:
-        """Learn from the last answer."""
-        last, self._last = self._last, None
-        if last is None:
-            return
-        task, hops, taken, elapsed, unasked, experience, at = last
+        """Learn from what came since the last time."""
+        if self._heard:
+            heard, self._heard = self._heard, {}
+            for lesson in heard.values():
+                self._learn(*lesson)
+
+    def _learn(
+        self,
+        task: Task,
+        hops: tuple[Hop, ...],
+        taken: int | None,
+        elapsed: int,
+        unasked: bool,
+        experience: Learned | None,
+        at: int,
+    ) -> None:
         hop, ran = hops[0], hops[0].action == "ran"
         if taken is not None:
             self._hedging.came_back(task, taken)

@@ -134,7 +134,7 @@ class Node:
         return out
 
     def catch_up(self) -> None:
-        """Do what nobody is to wait for: learn from the last answer of another node."""
+        """Do what nobody is to wait for: learn from what other nodes answered."""
         self.ledger.lessons.catch_up()
 
     def _dispatch(self, event: Event, now: int) -> list[Command]:

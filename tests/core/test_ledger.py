@@ -306,6 +306,17 @@ def test_the_way_is_learned_from_answers_that_came_by_themselves() -> None:
     assert desk.directory.members["n1"].ran("work") == 1.0
 
 
+def test_of_answers_that_come_together_the_last_of_each_node_and_task_is_learned_from() -> None:
+    desk = Desk()
+    for id, node in (("a", "n1"), ("b", "n1"), ("c", "n2")):
+        desk.hand(id, node)
+    for at, id, node in ((10, "a", "n1"), (20, "b", "n1"), (30, "c", "n2")):
+        desk.ledger.hear(result(id, node, took=0.0), at)
+    desk.ledger.lessons.catch_up()
+    assert [desk.directory.members[node].travel() for node in ("n1", "n2")] == [20.0, 30.0]
+    assert desk.ledger.lessons.costs.mean("work") == 1.0
+
+
 def test_the_way_is_not_learned_from_answers_that_were_asked_for() -> None:
     desk = Desk(answers=("n1",))
     desk.hand("t")
