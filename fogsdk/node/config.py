@@ -173,7 +173,7 @@ class NodeSettings(SiteSettings):
     )
     busy_poll: bool = setting(
         _several_processors,
-        "do not sleep while a quick task runs alone, for 0.1 ms at the most: its result leaves sooner; on by default "
+        "do not sleep while a quick task runs alone, for 0.25 ms at the most: its result leaves sooner; on by default "
         "where there are several processors",
         group=_WORK,
     )

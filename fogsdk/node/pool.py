@@ -41,7 +41,7 @@ from fogsdk.node.worker_launch import Launched
 
 _YOUNG = 1.0  # seconds: a worker that ends within them, before it had a job, did not start well
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds before such a worker is replaced; doubled each time
-_BUSY_POLL = 100e-6  # seconds: about what it takes to fall asleep, to be woken, and to run with cold caches
+_BUSY_POLL = 250e-6  # seconds: about what the way to a worker and back takes, with cold caches
 _AFTER_A_MISS = 15  # lone jobs that are not polled for, after one that took longer
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Pool:
 
     ``memory`` is by how many bytes a job may grow its worker where the job itself sets no limit; ``launched`` a fork
     server of these modules that was started already. With ``busy_poll`` it does not sleep while a quick job runs
-    alone, for a tenth of a millisecond at the most.
+    alone, for a quarter of a millisecond at the most.
     """
 
     def __init__(
