@@ -94,7 +94,7 @@ def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body
             connection.sendall(piece)
 
 
-def _opened(header: bytes | bytearray) -> _Head:
+def _opened(header: bytearray | memoryview) -> _Head:
     try:
         read = cbor2.loads(bytes(header))
     except cbor2.CBORDecodeError as error:
@@ -138,11 +138,11 @@ class Inbox:
             self._rest += self._chunk[:size]
             del self._rest[: self._cut(self._rest, frames)]
         else:
-            came = bytes(self._chunk[:size])
+            came = self._chunk[:size]
             self._rest += came[self._cut(came, frames) :]
         return frames if size else None
 
-    def _cut(self, data: bytes | bytearray, frames: list[Frame]) -> int:
+    def _cut(self, data: bytearray | memoryview, frames: list[Frame]) -> int:
         """Take the frames that are complete; returns where what is left begins."""
         at, there, head = 0, len(data), self._head
         while True:
@@ -167,7 +167,7 @@ class Inbox:
         self._head = head
         return at
 
-    def _filled(self, data: bytes | bytearray, at: int, bodies: list[Any]) -> tuple[int, list[Any]]:
+    def _filled(self, data: bytearray | memoryview, at: int, bodies: list[Any]) -> tuple[int, list[Any]]:
         """The bodies of a frame, the large ones from ``at`` on; and where they end."""
         whole: list[Body] = []
         for body in bodies:

@@ -14,7 +14,7 @@ from typing import Any
 from fogsdk.wire.messages import Body
 from fogsdk.wire.scalars import ARRAY, BYTES, MAP, SMALL, TAG, TEXT, head
 
-LARGE = 64 * 1024
+LARGE = 128 * 1024
 """Bytes from which on a value is handled here."""
 MOST_ITEMS = 64
 """Entries of an array or map that are looked at."""

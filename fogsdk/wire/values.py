@@ -18,6 +18,7 @@ from fogsdk.wire.limits import DEPTH
 from fogsdk.wire.messages import Body
 
 _PAIR, _NO_ENTRIES = scalars.head(scalars.ARRAY, 2), scalars.head(scalars.MAP, 0)
+_COPIED = 4096  # bytes that are put beside their head at once; of more there is one copy less
 _MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
 
 # RFC 8746 section 2.1: the tag is 0b010_f_s_e_ll: float, signed, little-endian, length.
@@ -55,6 +56,8 @@ def encode_in_pieces(value: Any) -> list[Body]:
         write = scalars.SMALL.get(type(value))
         if write is not None:
             return [write(value)]
+        if type(value) is bytes and len(value) > _COPIED:
+            return [scalars.head(scalars.BYTES, len(value)), value]
         if not large.has_large(value):
             return [scalars.item(value, _dumps)]
         pieces: list[Body] = []
