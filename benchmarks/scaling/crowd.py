@@ -60,6 +60,9 @@ class FollowerCore:
         """When a task is done, or the next heartbeat due."""
         return min([self._beat, *(at for at, _, _ in self._done[:1])]) if self._links else None
 
+    def catch_up(self) -> None:
+        """It learns nothing."""
+
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it."""
         if isinstance(event, LinkUp):

@@ -86,17 +86,14 @@ class Client:
         reply = event.message
         match reply:
             case Result() | Failed():
-                self._answered(reply.id)
+                entry = self.ledger.entries.get(reply.id)
+                if entry is not None and entry.key is not None:
+                    self._routes.answered(entry.key, entry.taker)
             case Kept():
                 return []
             case Refused() if not reply.id:
                 return [Note("refused", f"{reply.node} could not read a message of ours: {reply.message}")]
         return self._effects(self.ledger.hear(reply, now), now)
-
-    def _answered(self, id: str) -> None:
-        entry = self.ledger.entries.get(id)
-        if entry is not None and entry.key is not None:
-            self._routes.answered(entry.key, entry.taker)
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)

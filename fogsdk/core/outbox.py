@@ -45,17 +45,17 @@ class Outbox:
     def pack(self) -> list[Packet]:
         """Take everything out, as few packets as the limits allow."""
         groups, self._groups, self._count = self._groups, {}, 0
-        return [
-            Packet(link, topic, payload, retain)
-            for (link, topic, as_json, retain), messages in groups.items()
-            for batch in _batches(messages)
-            for payload in _encode(batch, as_json)
-        ]
+        packets: list[Packet] = []
+        for (link, topic, as_json, retain), messages in groups.items():
+            for batch in [messages] if len(messages) == 1 else _batches(messages):
+                try:
+                    packets.append(Packet(link, topic, codec.encode(batch, as_json), retain))
+                except WireError:
+                    packets += [Packet(link, topic, payload, retain) for payload in _what_can_be_said(batch, as_json)]
+        return packets
 
 
 def _batches(messages: list[Message]) -> list[list[Message]]:
-    if len(messages) == 1:
-        return [messages]
     batch: list[Message] = []
     batches, size = [batch], 0
     for message in messages:
@@ -72,26 +72,16 @@ def _batches(messages: list[Message]) -> list[list[Message]]:
     return batches
 
 
-def _encode(batch: list[Message], as_json: bool) -> list[bytes]:
+def _what_can_be_said(batch: list[Message], as_json: bool) -> list[bytes]:
+    """The payloads of messages that are too large together, or of which some cannot be said: a result that cannot
+    becomes a failure that says so."""
     try:
         return [codec.encode(batch, as_json)]
-    except WireError:
-        if len(batch) > 1:  # too large together, or one of them cannot be said
-            half = len(batch) // 2
-            return _encode(batch[:half], as_json) + _encode(batch[half:], as_json)
-        [message] = batch
-        failed = _sayable(message, as_json)
-        return [] if failed is None else [codec.encode([failed], as_json)]
-
-
-def _sayable(message: Message, as_json: bool) -> Message | None:
-    """A result that cannot be sent becomes a failure that says so."""
-    try:
-        codec.encode([message], as_json)
     except WireError as error:
-        return (
-            Failed(message.id, "WireError", f"the result cannot be sent: {error}")
-            if isinstance(message, (Result, Failed))
-            else None
-        )
-    return message
+        if len(batch) > 1:
+            half = len(batch) // 2
+            return _what_can_be_said(batch[:half], as_json) + _what_can_be_said(batch[half:], as_json)
+        [message] = batch
+        if not isinstance(message, (Result, Failed)):
+            return []
+        return [codec.encode([Failed(message.id, "WireError", f"the result cannot be sent: {error}")], as_json)]

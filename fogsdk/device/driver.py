@@ -108,7 +108,7 @@ class Driver:
         self._inbox.append(event)
         try:
             self._work()
-            if not self.on_this_thread() and not self._send_lone():
+            if not self._turns.mine and not self._send_lone():
                 self.wake()
         except BaseException:
             self._interrupted()

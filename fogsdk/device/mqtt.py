@@ -167,8 +167,7 @@ class MqttConnection:
 
     def write(self) -> bool:
         """Write what is published, from any thread; returns whether all is out."""
-        self._client.wire.write()
-        return not self._client.wire.wants_write
+        return self._client.wire.write()
 
     def flush(self) -> None:
         """Write until all is out or the socket is full."""

@@ -189,8 +189,9 @@ class MqttSocket:
         else:
             self._unsent.extend((head + name, payload))
 
-    def write(self) -> None:
-        """Write until all is out or the socket is full. Another thread that is at it writes this too.
+    def write(self) -> bool:
+        """Write until all is out or the socket is full. Another thread that is at it writes this too. Returns whether
+        all is out.
 
         A socket that is broken is found so by who reads from it.
         """
@@ -198,11 +199,12 @@ class MqttSocket:
             try:
                 self._write()
             except _TRY_AGAIN:
-                return
+                return False
             except OSError as error:
                 self._end = error
             finally:
                 self._writing.release()
+        return not self._unsent
 
     def _write(self) -> None:
         unsent = self._unsent

@@ -259,13 +259,10 @@ class Runtime:
             assert self._recorder is not None
             self._recorder.add(event, now, commands)
 
-    def _heard(self, link: str, topic: str, payload: bytes) -> None:
-        if self.carry is None:
-            self._message(link, topic, payload)
-        else:
-            self.carry(topic, payload, partial(self._message, link, topic, payload))
-
-    def _message(self, link: str, topic: str, payload: bytes) -> None:
+    def _heard(self, link: str, topic: str, payload: bytes, *, carried: bool = False) -> None:
+        if self.carry is not None and not carried:
+            self.carry(topic, payload, partial(self._heard, link, topic, payload, carried=True))
+            return
         try:
             at = topics.parse(topic)
         except WireError as error:

@@ -21,12 +21,13 @@ from fogsdk.wire.messages import Body, Malformed, Message
 from fogsdk.wire.schema import DEFAULTS, NAMES, TYPES, build
 from fogsdk.wire.topics import check_id
 
+_JSON = (b"{", b"[")
 _OUTER_DEPTH = limits.DEPTH + 4  # a batch, a message, its args
 
 
 def is_json(payload: bytes) -> bool:
     """Whether a payload claims to be JSON. Neither ``{`` nor ``[`` can begin a message in CBOR."""
-    return payload[:1] in (b"{", b"[")
+    return payload[:1] in _JSON
 
 
 def decode(payload: bytes, most: int = limits.MESSAGE_SIZE) -> list[Message | Malformed]:
@@ -36,7 +37,7 @@ def decode(payload: bytes, most: int = limits.MESSAGE_SIZE) -> list[Message | Ma
     """
     if len(payload) > most:
         raise TooLarge(f"{len(payload)} bytes, the limit is {most}")
-    item = load_json(payload) if is_json(payload) else read_message(payload, _OUTER_DEPTH)
+    item = load_json(payload) if payload[:1] in _JSON else read_message(payload, _OUTER_DEPTH)
     if isinstance(item, dict):
         return [read(item)]
     if not isinstance(item, list):
@@ -53,19 +54,18 @@ def encode(batch: Sequence[Message], as_json: bool = False, most: int = limits.M
     payload of more than ``most`` bytes.
     """
     try:
-        payload = _dump_json(batch) if as_json else _dump_cbor(batch)
+        if as_json:
+            payload = _dump_json(batch)
+        else:
+            pieces: list[Body] = [] if len(batch) == 1 else [scalars.head(scalars.ARRAY, len(batch))]
+            for message in batch:
+                WRITERS[type(message)](message, pieces)
+            payload = b"".join(pieces)
     except (UnicodeEncodeError, TypeError) as error:  # JSON has no byte strings: states and replicas are for CBOR alone
         raise WireError(f"cannot be sent: {error}") from error
     if len(payload) > most:
         raise TooLarge(f"{len(payload)} bytes, the limit is {most}")
     return payload
-
-
-def _dump_cbor(batch: Sequence[Message]) -> bytes:
-    pieces: list[Body] = [] if len(batch) == 1 else [scalars.head(scalars.ARRAY, len(batch))]
-    for message in batch:
-        WRITERS[type(message)](message, pieces)
-    return b"".join(pieces)
 
 
 def _dump_json(batch: Sequence[Message]) -> bytes:
