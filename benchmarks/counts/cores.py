@@ -75,6 +75,7 @@ class _World:
                 self._events.append(JobDone(command.job, b"\x02", 0.1))
             elif isinstance(command, Send) and isinstance(command.message, Task):
                 self._events.append(Replied(command.link, _reply(command)))
+        self._core.catch_up()
         self._core.deadline()
 
 
