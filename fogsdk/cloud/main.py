@@ -63,7 +63,7 @@ def _engine(settings: CoreSettings) -> Executor:
     if settings.engine == "pool":
         from fogsdk.node.pool import Pool
 
-        return Pool(settings.tasks, settings.workers, memory=settings.memory_limit)
+        return Pool(settings.tasks, settings.workers, memory=settings.memory_limit, busy_poll=settings.busy_poll)
     try:
         from fogsdk.cloud.dask_engine import DaskEngine  # loads Dask, which a bridge has no use for
     except ImportError as error:

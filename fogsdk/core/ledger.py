@@ -219,8 +219,8 @@ class Ledger:
                 return self._refused(entry, reply, now)
             case Cancelled():  # of an earlier life of the same id: this one never arrived
                 return self._send_again(reply.id, entry, now)
-            case Result() if reply.hops and len(reply.body) <= self.inline:
-                self.lessons.hear(entry, reply, now)
+            case Result() if reply.hops:
+                self.lessons.hear(entry, reply, now, timely=len(reply.body) <= self.inline)
         member = self._directory.members.get(node or "")
         if member is not None and member.room is not None and member.freed():
             for id in islice(self._waiting, 2):

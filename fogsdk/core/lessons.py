@@ -1,7 +1,7 @@
 """What answers teach: how long nodes and the ways to them take, and what is usual for tasks of a name.
 
 Nobody is to wait for that: what came is learned from when there is time. Of answers that come together, the last of
-each node about tasks of each name counts: the others would teach the same.
+each kind from each node says how the node does; how long they took is learned of all.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from fogsdk.core.learned import Learned
 from fogsdk.core.membership import Directory
 from fogsdk.wire.messages import Hop, Result, Task
 
-_Lesson = tuple[Task, tuple[Hop, ...], int | None, int, bool, Learned | None, int]
-"""An answer's task and trace; how many milliseconds after the task went to its taker it came, and after it went to the
-node that answers; whether nobody had asked after it; the experience with that node; and when it came."""
+_Lesson = tuple[str, Hop, int, bool, Learned, int]
+"""A task's name and the first entry of its trace; how many milliseconds after it went to the node that answers the
+answer came; whether nobody had asked after it; the experience with that node; and when the answer came."""
 
 
 class Lessons:
@@ -26,52 +26,49 @@ class Lessons:
         self.costs = Costs()
         self._directory = directory
         self._hedging = hedging
-        self._heard: dict[tuple[str, str], _Lesson] = {}
+        self._heard: dict[tuple[str, str, bool, bool], _Lesson] = {}
+        self._ran: dict[str, tuple[Hop, ...]] = {}  # the last trace of tasks of a name
+        self._back: list[tuple[Task, int]] = []  # and after how many milliseconds
 
-    def hear(self, entry: Entry, result: Result, now: int) -> None:
+    def hear(self, entry: Entry, result: Result, now: int, *, timely: bool = True) -> None:
         """Take in a result before its task is forgotten. That its node lives, and how long its queue is, counts at
-        once."""
-        node, taker = result.hops[0].node, entry.taker
+        once. When one came that is not ``timely``, as it is large, says nothing about the node."""
+        task, hop, taker = entry.task, result.hops[0], entry.taker
+        self._ran[task.name] = result.hops
+        node = hop.node
         sent_at = entry.sent_at if node == taker else entry.given_at(node)
-        if sent_at is None:
+        if sent_at is None or not timely:
             return
+        if taker is not None:
+            self._back.append((task, now - entry.sent_at))
         if node == entry.second:
             self._hedging.won += 1  # it takes that long at the least
-            self._directory.added(taker or "", now - entry.sent_at - result.hops[0].ran, now)
+            self._directory.added(taker or "", now - entry.sent_at - hop.ran, now)
         member = self._directory.answered(node, now, result.wait)
-        experience = None if member is None else member.learned or member.experience
-        taken = None if taker is None else now - entry.sent_at
-        unasked = node == taker and not entry.held
-        lesson = (entry.task, result.hops, taken, now - sent_at, unasked, experience, now)
-        self._heard[node, entry.task.name] = lesson
+        if member is not None:
+            experience, unasked = member.learned or member.experience, node == taker and not entry.held
+            lesson = (task.name, hop, now - sent_at, unasked, experience, now)
+            self._heard[node, task.name, hop.part is None, unasked] = lesson
 
     def catch_up(self) -> None:
         """Learn from what came since the last time."""
-        if self._heard:
-            heard, self._heard = self._heard, {}
-            for lesson in heard.values():
-                self._learn(*lesson)
+        if not self._ran:
+            return
+        ran, self._ran = self._ran, {}
+        for name, hops in ran.items():
+            self.costs.learn(name, sum([hop.ran for hop in hops]))
+        back, self._back = self._back, []
+        for task, took in back:
+            self._hedging.came_back(task, took)
+        heard, self._heard = self._heard, {}
+        for lesson in heard.values():
+            _learn(*lesson)
 
-    def _learn(
-        self,
-        task: Task,
-        hops: tuple[Hop, ...],
-        taken: int | None,
-        elapsed: int,
-        unasked: bool,
-        experience: Learned | None,
-        at: int,
-    ) -> None:
-        hop, ran = hops[0], hops[0].action == "ran"
-        if taken is not None:
-            self._hedging.came_back(task, taken)
-        if experience is not None:
-            experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), at)
-            if unasked:  # an answer that was asked for says nothing about the way
-                experience.travelled(elapsed - hop.took)
-            if ran and hop.part is None:
-                experience.costs.learn(task.name, hop.ran)
-        in_all = 0.0
-        for each in hops:
-            in_all += each.ran
-        self.costs.learn(task.name, in_all)
+
+def _learn(name: str, hop: Hop, elapsed: int, unasked: bool, experience: Learned, at: int) -> None:
+    ran = hop.action == "ran"
+    experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), at)
+    if unasked:  # an answer that was asked for says nothing about the way
+        experience.travelled(elapsed - hop.took)
+    if ran and hop.part is None:
+        experience.costs.learn(name, hop.ran)

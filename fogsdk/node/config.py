@@ -174,7 +174,7 @@ class NodeSettings(SiteSettings):
     busy_poll: bool = setting(
         _several_processors,
         "do not sleep while a quick task runs alone, for 0.25 ms at the most: its result leaves sooner; on by default "
-        "where there are several processors",
+        "where there are several processors; to be switched off where a quota leaves less than two of them",
         group=_WORK,
     )
     policy: Literal["predictive", "threshold", "queue-wait"] = setting(

@@ -148,13 +148,16 @@ class Pool:
         self._running[job.job] = worker
         worker.give(job)
         if self._busy_poll and job.quick and len(self._running) == 1:
-            self._loop.call_soon(self._await, worker)
+            # In the next turn: what this one sends to others is not to wait for it.
+            self._loop.call_soon(self._loop.call_soon, self._await, job.job, worker)
 
-    def _await(self, worker: Worker) -> None:
+    def _await(self, job: int, worker: Worker) -> None:
         """A quick job runs alone: be there when it is done. Where the last one took longer, so may this."""
+        if self._running.get(job) is not worker or len(self._running) > 1 or not worker.link.has_sent:
+            return
         if self._no_polls:
             self._no_polls -= 1
-        elif len(self._running) == 1 and not worker.link.busy_poll(_BUSY_POLL):
+        elif not worker.link.busy_poll(_BUSY_POLL):
             self._no_polls = _AFTER_A_MISS
 
     def _taker(self, job: Start) -> Worker | None:

@@ -65,6 +65,11 @@ class Link:
             if self._unsent:
                 self._loop.add_writer(self._socket, self._write_on)
 
+    @property
+    def has_sent(self) -> bool:
+        """Whether the socket took all that was to be sent."""
+        return not self._unsent
+
     def busy_poll(self, longest: float) -> bool:
         """Wait without sleeping, ``longest`` seconds at the most, and take in what came; returns whether it was
         anything."""

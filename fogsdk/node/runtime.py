@@ -254,6 +254,7 @@ class Runtime:
         commands = None
         try:
             commands = self.node.handle(event, now)
+            self.node.catch_up()  # where a turn ends is not in the record
             return commands
         finally:
             assert self._recorder is not None

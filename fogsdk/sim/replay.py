@@ -107,6 +107,7 @@ def _step(life: Life, node: Node, record: Recorded) -> str:
     answer: list[Command] | None = None
     try:
         answer = node.handle(record.event, record.now)
+        node.catch_up()
     except Exception as error:  # noqa: BLE001 - that it raised is what is to be shown
         raised = f"{type(error).__name__}: {error}"
         life.tell(life.seconds, f"the core raised {raised}")

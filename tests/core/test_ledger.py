@@ -15,6 +15,7 @@ from fogsdk.wire.messages import (
     Expired,
     Failed,
     Gone,
+    Hop,
     Progress,
     Refused,
     Reply,
@@ -306,7 +307,7 @@ def test_the_way_is_learned_from_answers_that_came_by_themselves() -> None:
     assert desk.directory.members["n1"].ran("work") == 1.0
 
 
-def test_of_answers_that_come_together_the_last_of_each_node_and_task_is_learned_from() -> None:
+def test_of_answers_that_come_together_the_last_of_each_node_is_learned_from_and_how_long_they_took_of_all() -> None:
     desk = Desk()
     for id, node in (("a", "n1"), ("b", "n1"), ("c", "n2")):
         desk.hand(id, node)
@@ -314,7 +315,27 @@ def test_of_answers_that_come_together_the_last_of_each_node_and_task_is_learned
         desk.ledger.hear(result(id, node, took=0.0), at)
     desk.ledger.lessons.catch_up()
     assert [desk.directory.members[node].travel() for node in ("n1", "n2")] == [20.0, 30.0]
-    assert desk.ledger.lessons.costs.mean("work") == 1.0
+    assert desk.ledger.hedging._kinds["work"].usual.count == 3
+
+
+def test_a_part_that_comes_with_a_whole_task_does_not_keep_it_from_being_learned_from() -> None:
+    desk = Desk()
+    desk.hand("whole")
+    desk.hand("part", part=1)
+    desk.ledger.hear(result("whole"), 10)
+    desk.ledger.hear(Result("part", b"", (Hop("n1", "ran", part=1, ran=9.0, took=9.0),)), 10)
+    desk.ledger.lessons.catch_up()
+    assert desk.directory.members["n1"].ran("work") == 1.0
+
+
+def test_a_large_result_teaches_how_long_the_task_runs_and_nothing_of_the_way() -> None:
+    desk = Desk()
+    desk.ledger.inline = 100
+    desk.hand("t")
+    desk.now = 5000
+    desk.hear(Result("t", bytes(101), (Hop("n1", "ran", ran=3000.0, took=3000.0),)))
+    assert desk.ledger.lessons.costs.mean("work") == 3000.0
+    assert desk.directory.members["n1"].experience.extra.count == 0
 
 
 def test_the_way_is_not_learned_from_answers_that_were_asked_for() -> None:

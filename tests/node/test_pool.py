@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from fogsdk.core.commands import Start
 from fogsdk.core.events import JobDone, JobFailed, JobProgress, JobSplit
 from fogsdk.errors import ConfigError
+from fogsdk.node import pool
 from fogsdk.node.pool import Pool
 from fogsdk.wire import limits, values
 from tests.node.executor_contract import TASKS, ExecutorContract, alive, at_bench, on_a_loop
@@ -25,11 +28,28 @@ MIB = 2**20
 
 
 class TestPool(ExecutorContract):
-    """The pool is an executor, whether it sleeps or polls."""
+    """The pool is an executor."""
 
-    @pytest.fixture(params=[False, True], ids=["asleep", "busy-poll"])
-    def executor(self, request: pytest.FixtureRequest) -> Pool:
-        return Pool([TASKS], 2, busy_poll=request.param)
+    @pytest.fixture
+    def executor(self) -> Pool:
+        return Pool([TASKS], 2)
+
+
+class QuickPool(Pool):
+    """One that takes every job for a quick one."""
+
+    def start(self, job: Start) -> None:
+        super().start(replace(job, quick=True))
+
+
+class TestPoolThatPolls(ExecutorContract):
+    """The pool is an executor also where jobs wait in pipes, and where it polls for each that is alone."""
+
+    @pytest.fixture
+    def executor(self, monkeypatch: pytest.MonkeyPatch) -> Pool:
+        monkeypatch.setattr(pool, "_BUSY_POLL", 0.01)  # most jobs of the contract are done within that
+        monkeypatch.setattr(pool, "_AFTER_A_MISS", 0)
+        return QuickPool([TASKS], 2, busy_poll=True)
 
 
 # Limits

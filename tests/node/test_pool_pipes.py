@@ -145,3 +145,16 @@ async def test_a_pool_polls_for_lone_quick_jobs_and_not_soon_again_where_one_too
         for count in (*[1] * 16, 2):
             await bench.value("rest", 0.01, quick=True)
             assert polled == [False] * count
+
+
+@on_a_loop
+async def test_a_job_that_was_stopped_before_it_was_polled_for_is_not_polled_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    polled: list[float] = []
+    monkeypatch.setattr(Link, "busy_poll", lambda _, longest: polled.append(longest))
+    async with at_bench(Pool([TASKS], 2, busy_poll=True)) as bench:
+        await bench.value("increment", 1)
+        bench.executor.stop(bench.start("hang", quick=True))
+        assert await bench.value("increment", 1) == 2
+        assert polled == []

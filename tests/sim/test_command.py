@@ -34,13 +34,17 @@ def test_a_plan_that_is_wrong_is_told_what_is_wrong(tmp_path: Path, capsys: pyte
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """What a real node wrote down until it was killed."""
+    """What a real node wrote down until it was killed. What only its neighbour offers, it handed over."""
     site = Site(tmp_path)
     record = tmp_path / "n1.record"
     try:
         site.start("n1", flags=("--record", str(record)))
         with site.connect() as fog:
             wait_for_nodes(fog, "n1")
+            site.start("n2", flags=("--tasks", "tests.e2e.large_tasks"))
+            wait_for_nodes(fog, "n2")
+            assert [fog.run("echo", number, node="n1") for number in range(5)] == [0, 1, 2, 3, 4]
+            fog.run("fog.report", node="n1")  # it tells what it learned from that
             assert [fog.run("increment", number) for number in range(5)] == [1, 2, 3, 4, 5]
             assert fog.fetch(fog.post("increment", 6)) == 7
             site.nodes["n1"].kill()
