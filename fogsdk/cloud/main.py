@@ -13,10 +13,9 @@ from fogsdk.core.identity import Identity
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConfigError, FogError
 from fogsdk.node.config import load
-from fogsdk.node.daemon import Daemon, node_identity
+from fogsdk.node.daemon import Daemon
 from fogsdk.node.executor import Executor
-from fogsdk.node.journal import open_journal
-from fogsdk.node.main import open_many_files, run, start_log
+from fogsdk.node.main import AHEAD, EXPRESS, open_many_files, run, serve, start_log, worker_pool
 
 USAGE = """\
 usage: fogcloud bridge|core [options]
@@ -53,17 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve_core(settings: CoreSettings) -> None:
-    engine = _engine(settings)
-    journal = open_journal(settings.journal, settings.site, settings.node) if settings.keep_journal else None
-    identity = node_identity(settings, engine.slots, keeps=journal is not None)
-    await Daemon(settings, identity, engine, journal=journal).serve()
-
-
-def _engine(settings: CoreSettings) -> Executor:
     if settings.engine == "pool":
-        from fogsdk.node.pool import Pool
+        await serve(settings, worker_pool(settings), settings.workers, EXPRESS, AHEAD)
+    else:
+        engine = _dask(settings)
+        await serve(settings, engine, engine.slots)
 
-        return Pool(settings.tasks, settings.workers, memory=settings.memory_limit, busy_poll=settings.busy_poll)
+
+def _dask(settings: CoreSettings) -> Executor:
     try:
         from fogsdk.cloud.dask_engine import DaskEngine  # loads Dask, which a bridge has no use for
     except ImportError as error:

@@ -20,7 +20,9 @@ from fogsdk.node.worker_launch import Launched, launch
 
 if TYPE_CHECKING:
     from fogsdk.core.identity import Identity
+    from fogsdk.node.executor import Executor
     from fogsdk.node.journal import Journal
+    from fogsdk.node.pool import Pool
     from fogsdk.node.recorder import Recorder
 
 EXPRESS = 1
@@ -57,22 +59,28 @@ def _leave(*_: object) -> NoReturn:
 
 
 async def _serve(settings: NodeSettings, launched: Launched | None) -> None:
-    from fogsdk.node.daemon import Daemon, node_identity
-    from fogsdk.node.doors import doors
+    pool = worker_pool(settings, launched)
+    await serve(settings, pool, settings.workers, EXPRESS, AHEAD)
+
+
+def worker_pool(settings: NodeSettings, launched: Launched | None = None) -> Pool:
+    """The worker processes of a node; ``launched`` is their fork server, if that was started already."""
     from fogsdk.node.pool import Pool
 
+    workers = settings.workers + EXPRESS
+    return Pool(settings.tasks, workers, memory=settings.memory_limit, launched=launched, busy_poll=settings.busy_poll)
+
+
+async def serve(settings: NodeSettings, executor: Executor, workers: int, express: int = 0, ahead: float = 0.0) -> None:
+    """Be a node with this executor until a signal says to end; the numbers as in :func:`node_identity`."""
+    from fogsdk.node.daemon import Daemon, node_identity
+    from fogsdk.node.doors import doors
+
     gc.enable()
-    pool = Pool(
-        settings.tasks,
-        settings.workers + EXPRESS,
-        memory=settings.memory_limit,
-        launched=launched,
-        busy_poll=settings.busy_poll,
-    )
     journal = _journal(settings)
-    identity = node_identity(settings, settings.workers, EXPRESS, AHEAD, keeps=journal is not None)
+    identity = node_identity(settings, workers, express, ahead, keeps=journal is not None)
     recorder = _recorder(settings, identity)
-    await Daemon(settings, identity, pool, journal=journal, recorder=recorder, doors=doors(settings)).serve()
+    await Daemon(settings, identity, executor, journal=journal, recorder=recorder, doors=doors(settings)).serve()
 
 
 def _journal(settings: NodeSettings) -> Journal | None:

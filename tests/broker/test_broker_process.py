@@ -21,7 +21,7 @@ from fogsdk.node import broker as module
 from fogsdk.node import broker_follow
 from fogsdk.node.broker import Broker, find_mosquitto
 from tests.broker.mqtt import TIMEOUT, Client, serving
-from tests.support.ports import free_port
+from tests.support.ports import accepts, free_port
 from tests.support.processes import Processes
 from tests.support.waiting import eventually
 
@@ -137,11 +137,6 @@ def start_amqtt(processes: Processes, constant: str) -> int:
     )
     eventually(lambda: accepts(port), what="amqtt")
     return port
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_amqtt_gives_up_a_silent_client_after_its_keepalive(processes: Processes) -> None:

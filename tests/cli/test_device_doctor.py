@@ -25,7 +25,7 @@ from tests.broker.mqtt import Client
 from tests.cli.site import Site, environment, fog
 from tests.support.authority import Authority
 from tests.support.broker import Mosquitto
-from tests.support.ports import free_port
+from tests.support.ports import accepts, free_port
 from tests.support.processes import Processes
 from tests.support.waiting import eventually
 
@@ -330,14 +330,9 @@ def test_a_clock_that_differs_is_a_note(mosquitto: Mosquitto) -> None:
 def test_a_broker_that_speaks_3_1_1_alone(processes: Processes) -> None:
     number = free_port()
     broker = processes.start_python("-m", "fogsdk.node.broker_embedded", "127.0.0.1", str(number))
-    eventually(lambda: listens(number), what="the broker")
+    eventually(lambda: accepts(number), what="the broker")
     assert "in MQTT 3.1.1" in diagnose(f"mqtt://127.0.0.1:{number}", 1)["login"].text
     assert broker.running
-
-
-def listens(number: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", number)) == 0
 
 
 def test_coap_that_wants_a_key(tmp_path: Path, doors: tuple[Site, str, str]) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import fogsdk
+from tests.e2e.http_client import Client
 from tests.support.broker import Mosquitto
+from tests.support.ports import accepts, free_port
 from tests.support.processes import Processes, Program
 from tests.support.waiting import eventually
 
@@ -158,3 +160,16 @@ def test_a_bridge_to_nowhere_says_what_is_missing(processes: Processes) -> None:
     program = processes.start_python("-m", "fogsdk.cloud.main", "bridge", "--no-mdns")
     assert program.wait() == 2
     assert "--core mqtts://" in program.output
+
+
+def test_a_core_node_serves_http_as_any_node_does_and_writes_its_record(processes: Processes, tmp_path: Path) -> None:
+    port, record = free_port(), tmp_path / "core.record"
+    alone = ("--engine", "pool", "--http-port", str(port), "--broker", "none", "--no-mdns", "--no-keep-journal")
+    processes.start_python(
+        *("-m", "fogsdk.cloud.main", "core", "--tasks", TASKS, "--record", str(record), *alone),
+        environ={"FOG_TEST_JOURNAL": str(tmp_path / "journal")},
+    )
+    http = Client(port)
+    eventually(lambda: accepts(port), what="the core node's HTTP")
+    assert http.run("crunch", "over http").value == "crunched over http"
+    assert record.stat().st_size > 0

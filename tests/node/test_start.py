@@ -67,7 +67,8 @@ def test_a_signal_in_the_midst_of_the_start_ends_both_processes(processes: Proce
         own.send_signal(number)
         assert node.wait() == 0
         assert "Traceback" not in node.output
-        assert not forkserver.is_running()
+        gone, _ = psutil.wait_procs([forkserver], timeout=10)
+        assert gone
 
 
 def _is_of(process: psutil.Process, folder: str) -> bool:

@@ -15,6 +15,12 @@ def free_port() -> int:
     return next(port for port in _candidates if _is_free(port))
 
 
+def accepts(port: int) -> bool:
+    """Whether somebody takes TCP connections there."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _is_free(port: int) -> bool:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as probe:
