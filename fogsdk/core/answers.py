@@ -78,8 +78,7 @@ class Answers:
         self._fresh.append((now + ACCEPT_AFTER, held.key))
         if held.expires is not None:
             self._timers.set(held.key, held.expires)
-        effects = self._work.place(held, now)
-        return self.effects(effects, now) if effects else []
+        return self.effects(self._work.place(held, now), now)
 
     def finish(self, held: Held, answer: Answer, now: int) -> list[Command]:
         """Give a task its one outcome; whatever still works on it is stopped."""

@@ -28,7 +28,7 @@ class Lessons:
         self._hedging = hedging
         self._heard: dict[tuple[str, str, bool, bool], _Lesson] = {}
         self._ran: dict[str, tuple[Hop, ...]] = {}  # the last trace of tasks of a name
-        self._back: list[tuple[Task, int]] = []  # and after how many milliseconds
+        self._back: list[tuple[Task, int]] = []  # tasks that are back, and how many milliseconds they took
 
     def hear(self, entry: Entry, result: Result, now: int, *, timely: bool = True) -> None:
         """Take in a result before its task is forgotten. That its node lives, and how long its queue is, counts at
@@ -42,8 +42,8 @@ class Lessons:
         if taker is not None:
             self._back.append((task, now - entry.sent_at))
         if node == entry.second:
-            self._hedging.won += 1  # it takes that long at the least
-            self._directory.added(taker or "", now - entry.sent_at - hop.ran, now)
+            self._hedging.won += 1
+            self._directory.added(taker or "", now - entry.sent_at - hop.ran, now)  # it takes that long at the least
         member = self._directory.answered(node, now, result.wait)
         if member is not None:
             experience, unasked = member.learned or member.experience, node == taker and not entry.held

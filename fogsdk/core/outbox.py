@@ -45,17 +45,17 @@ class Outbox:
     def pack(self) -> list[Packet]:
         """Take everything out, as few packets as the limits allow."""
         groups, self._groups, self._count = self._groups, {}, 0
-        packets: list[Packet] = []
-        for (link, topic, as_json, retain), messages in groups.items():
-            for batch in [messages] if len(messages) == 1 else _batches(messages):
-                try:
-                    packets.append(Packet(link, topic, codec.encode(batch, as_json), retain))
-                except WireError:
-                    packets += [Packet(link, topic, payload, retain) for payload in _what_can_be_said(batch, as_json)]
-        return packets
+        return [
+            Packet(link, topic, payload, retain)
+            for (link, topic, as_json, retain), messages in groups.items()
+            for batch in _batches(messages)
+            for payload in _encode(batch, as_json)
+        ]
 
 
 def _batches(messages: list[Message]) -> list[list[Message]]:
+    if len(messages) == 1:
+        return [messages]
     batch: list[Message] = []
     batches, size = [batch], 0
     for message in messages:
@@ -72,15 +72,15 @@ def _batches(messages: list[Message]) -> list[list[Message]]:
     return batches
 
 
-def _what_can_be_said(batch: list[Message], as_json: bool) -> list[bytes]:
-    """The payloads of messages that are too large together, or of which some cannot be said: a result that cannot
-    becomes a failure that says so."""
+def _encode(batch: list[Message], as_json: bool) -> list[bytes]:
+    """The payload of a batch; several where its messages are too large together, or one of them cannot be said. A
+    result that cannot becomes a failure that says so."""
     try:
         return [codec.encode(batch, as_json)]
     except WireError as error:
         if len(batch) > 1:
             half = len(batch) // 2
-            return _what_can_be_said(batch[:half], as_json) + _what_can_be_said(batch[half:], as_json)
+            return _encode(batch[:half], as_json) + _encode(batch[half:], as_json)
         [message] = batch
         if not isinstance(message, (Result, Failed)):
             return []

@@ -44,13 +44,9 @@ _TRUNCATED = int(socket.MSG_CTRUNC)  # as an enumeration's it takes more time th
 def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body], Sequence[int | None]]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
     first of them, or before, go the :func:`descriptors` of its bodies, which are returned too."""
-    size = 0
-    for body in bodies:
-        size += len(body) if type(body) is bytes else _SMALL + 1
-    if size <= _SMALL:
-        data = cbor2.dumps([len(bodies), *bodies, *fields])
-        return [_SIZE.pack(len(data)) + data], ()
     shared = descriptors(bodies)
+    if not shared and sum(map(len, bodies)) <= _SMALL:
+        return [_sized([len(bodies), *bodies, *fields])], shared
     header: list[Any] = [len(bodies)]
     large: list[Body] = []
     room = _SMALL
@@ -64,8 +60,12 @@ def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body]
         else:
             header.append(size)
             large.append(body)
-    data = cbor2.dumps([*header, *fields])
-    return [_SIZE.pack(len(data)) + data, *large], shared
+    return [_sized([*header, *fields]), *large], shared
+
+
+def _sized(header: list[Any]) -> bytes:
+    data = cbor2.dumps(header)
+    return _SIZE.pack(len(data)) + data
 
 
 def descriptors(bodies: Sequence[Body]) -> list[int | None]:

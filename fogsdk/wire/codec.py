@@ -21,13 +21,12 @@ from fogsdk.wire.messages import Body, Malformed, Message
 from fogsdk.wire.schema import DEFAULTS, NAMES, TYPES, build
 from fogsdk.wire.topics import check_id
 
-_JSON = (b"{", b"[")
 _OUTER_DEPTH = limits.DEPTH + 4  # a batch, a message, its args
 
 
 def is_json(payload: bytes) -> bool:
     """Whether a payload claims to be JSON. Neither ``{`` nor ``[`` can begin a message in CBOR."""
-    return payload[:1] in _JSON
+    return payload[:1] in (b"{", b"[")
 
 
 def decode(payload: bytes, most: int = limits.MESSAGE_SIZE) -> list[Message | Malformed]:
@@ -37,7 +36,7 @@ def decode(payload: bytes, most: int = limits.MESSAGE_SIZE) -> list[Message | Ma
     """
     if len(payload) > most:
         raise TooLarge(f"{len(payload)} bytes, the limit is {most}")
-    item = load_json(payload) if payload[:1] in _JSON else read_message(payload, _OUTER_DEPTH)
+    item = load_json(payload) if is_json(payload) else read_message(payload, _OUTER_DEPTH)
     if isinstance(item, dict):
         return [read(item)]
     if not isinstance(item, list):
