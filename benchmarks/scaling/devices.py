@@ -41,7 +41,7 @@ class Devices:
         taken = []
         for fog in itertools.islice(self._turns(), tasks):
             begin = time.perf_counter()
-            fog.submit("increment", 0).result(PATIENCE)
+            fog.run("increment", 0)
             taken.append(time.perf_counter() - begin)
         return {"p50": median(taken)}
 

@@ -68,7 +68,7 @@ class CoapDriver:
         """Start the thread."""
         self._thread.start()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event, _awaited: bool = False) -> None:
         """Pass an event to the core."""
         self._inbox.append(event)
         if not self._awake:

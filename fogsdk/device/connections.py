@@ -56,7 +56,7 @@ class Connections:
         self._hear = hear
         self._tell = tell
         self._dialer = Dialer(brokers, self._make, wake)
-        self._since = self._housekeeping = 0.0
+        self._since = self._housekeeping = self._dial_at = 0.0
         self._logins: dict[MqttConnection, float] = {}
         self._sockets: dict[MqttConnection, socket.socket] = {}
         self._full: dict[MqttConnection, None] = {}  # those for whose sockets to take more is waited
@@ -74,6 +74,18 @@ class Connections:
         if self._ended:
             self._settle()
         self._review()
+        if self._wants_another():
+            self._dial_at = self._dialer.dial(now, None if self.current is None else self.current.broker)
+
+    def is_steady(self) -> bool:
+        """Whether a connection is in use, and there is nothing else to see to."""
+        current = self.current
+        return (
+            current is not None
+            and self.up.is_set()
+            and not (current.silent or self._ended)
+            and time.monotonic() < self._housekeeping
+        )
 
     def flush(self) -> None:
         """Write what is to be written, as far as that goes now."""
@@ -85,15 +97,15 @@ class Connections:
                 self._listen(connection)
 
     def wait(self, watched: bool) -> float:
-        """Begin the tries to connect that are due; returns the seconds until there is something to do. The connection
-        in use is found out to be silent while it is ``watched``."""
+        """Returns the seconds until there is something to see to. The connection in use is found out to be silent while
+        it is ``watched``."""
         if self._ended:
             return 0.0
         now, wait, current = time.monotonic(), HOUSEKEEPING, self.current
         if current is not None:
             wait = min(wait, current.watch(watched))
         if self._wants_another():
-            wait = min(wait, self._dialer.dial(now, None if current is None else current.broker) - now)
+            wait = min(wait, self._dial_at - now)
         return wait
 
     def end_all(self, reason: str) -> None:

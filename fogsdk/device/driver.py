@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Command, Note, Send, Settled, Subscribe
 from fogsdk.core.events import Carried, Event, NodeHeard, Replied, Tick
+from fogsdk.core.hedging import SHORTEST
 from fogsdk.core.outbox import Outbox
 from fogsdk.core.transfers import Transfers
 from fogsdk.device.clock import clock
@@ -24,7 +25,7 @@ from fogsdk.device.connections import HOUSEKEEPING, KEEPALIVE, Connections
 from fogsdk.device.memory import Memory
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.notes import NoteLog
-from fogsdk.device.turns import NAP, Turns
+from fogsdk.device.turns import Turns, Wait
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.device.waker import Waker
 from fogsdk.errors import WireError
@@ -50,6 +51,9 @@ from fogsdk.wire.messages import (
 log = logging.getLogger(__name__)
 
 AFTER_A_BUG = 0.1
+OFTEN = SHORTEST
+"""Milliseconds between lone tasks, at the most, where they come often. Then the SDK's thread looks as often, before
+anything can be due about one that was sent meanwhile, and so need not be woken for each."""
 ROOM = 2**30
 """Bytes of large results that may be on their way at once; others wait for them."""
 SLEPT = 1500 * KEEPALIVE
@@ -89,11 +93,19 @@ class Driver:
             client.me, brokers, credentials, self._selector, self._hear, self.tell, self._waker.wake
         )
         self.up, self.errors = self._connections.up, self._connections.errors
-        self._turns = Turns(self._guarded_turn, client.ledger.entries, self._interrupted)
+        self._turns = Turns(
+            self._selector,
+            self._guarded_turn,
+            client.ledger.entries,
+            self._connections.is_steady,
+            self._is_early,
+            self.wake,
+            self._interrupted,
+        )
         self.attend = self._turns.attend
         self._turned = clock()
         self._due: int | None = None
-        self._awake_by = 0
+        self._lone_at = self._lone_before = -OFTEN
         self._thread = threading.Thread(target=self._run, name="fogsdk", daemon=True)
         self._do(client.start())
 
@@ -103,12 +115,12 @@ class Driver:
         """Start the thread."""
         self._thread.start()
 
-    def tell(self, event: Event) -> None:
-        """Pass an event to the core."""
+    def tell(self, event: Event, awaited: bool = False) -> None:
+        """Pass an event to the core. ``awaited``: the caller attends to the task that it submits at once."""
         self._inbox.append(event)
         try:
             self._work()
-            if not self._turns.mine and not self._send_lone():
+            if not self._turns.mine and not self._send_lone(awaited):
                 self.wake()
         except BaseException:
             self._interrupted()
@@ -117,7 +129,6 @@ class Driver:
     def wake(self) -> None:
         """Have whoever reads see what there is to do."""
         self._waker.wake()
-        self._turns.call()
 
     def _interrupted(self) -> None:
         """An exception came out of the blue, as KeyboardInterrupt does, in the middle of something: nobody knows how
@@ -128,7 +139,7 @@ class Driver:
         self._connections.end_all("interrupted")
         self.wake()
 
-    def _send_lone(self) -> bool:
+    def _send_lone(self, awaited: bool) -> bool:
         """Send what was submitted, if nothing else is out, and so nothing can be on its way that it could leave with
         (RFC 896). Returns whether the thread can go on sleeping."""
         connection = self._connections.current
@@ -139,10 +150,16 @@ class Driver:
                 return False
             self._publish(connection)
             out = connection.write()
+            self._lone_before, self._lone_at = self._lone_at, clock()
+        if awaited and self._turns.may_lead:
+            return out and not self._is_busy()
+        return out and not self._is_early()
+
+    def _is_early(self) -> bool:
+        """Whether there is something to do before whoever reads would look for it."""
+        with self._lock:
             due = self._core.deadline()
-            self._turns.lone_at = clock()
-        slept_out = due is not None and due < self._awake_by
-        return out and not (slept_out or self._inbox or self._news)
+        return self._is_busy() or (due is not None and due < self._turns.awake_by)
 
     def _work(self) -> None:
         """Have the core handle what is in the inbox; where another call is doing so, it goes on with this.
@@ -207,31 +224,32 @@ class Driver:
 
     def _run(self) -> None:
         try:
-            self._turns.run(self._is_busy)
+            self._turns.run()
         finally:
             self._turns.end(self._hang_up)
 
     def _is_busy(self) -> bool:
         return bool(self._inbox or self._outbox or self._news)
 
-    def _guarded_turn(self, longest: float) -> None:
+    def _guarded_turn(self, wait: Wait, leads: bool) -> None:
         """A bug on this thread must not leave every caller waiting for ever: it is logged, and the thread goes on."""
         try:
-            self._turn(longest)
+            self._turn(wait, leads)
         except Exception:
             log.exception("a bug on the thread of the connections")
             self._connections.end_all("a bug")
             time.sleep(AFTER_A_BUG)
 
-    def _turn(self, longest: float) -> None:
-        """See to connections, and to what the callbacks submitted; wait, ``longest`` seconds at the most, for something
-        to happen, take it in, write what is to be written, and tell the news."""
+    def _turn(self, wait: Wait, leads: bool) -> None:
+        """See to connections, and to what the callbacks submitted; wait for something to happen, take it in, write what
+        is to be written, and tell the news."""
         self._turns.is_between = False
-        self._connections.review()
+        if not leads:
+            self._connections.review()
         self._flush()
-        wait = min(longest, self._wait())
+        seconds = self._wait()
         self._turns.is_between = True
-        found = self._selector.select(wait)
+        found = wait(seconds)
         self._turns.is_between = False
         for key, events in found:
             if key.data is None:
@@ -277,13 +295,10 @@ class Driver:
             now, deadline = clock(), self._core.deadline()
             self._due = deadline
             if self._is_busy():
-                self._awake_by = now
-            else:
-                longest = NAP if self._turns.were_lone(now) else HOUSEKEEPING
-                self._awake_by = now + int(longest * 1000)
-                if deadline is not None:
-                    self._awake_by = max(now, min(deadline, self._awake_by))
-        return (self._awake_by - now) / 1000
+                return 0.0
+            often = self._lone_at - self._lone_before < OFTEN and now - self._lone_at < OFTEN
+            longest = OFTEN if often else int(HOUSEKEEPING * 1000)
+            return (longest if deadline is None else min(longest, deadline - now)) / 1000
 
     def _tick(self) -> None:
         before, self._turned = self._turned, clock()

@@ -198,22 +198,23 @@ class Fog:
         """
         return self.hand_in(build_task(self._next_id(), task, args, kwargs, deadline, priority, weight), node)
 
-    def hand_in(self, message: Task, node: str | None = None) -> FogFuture:
+    def hand_in(self, message: Task, node: str | None = None, awaited: bool = False) -> FogFuture:
         """Hand in a task as it is on the wire; what it is made with is for whoever makes it. What is for one ``node``
-        alone is not kept on this device's disk."""
+        alone is not kept on this device's disk. Where it is ``awaited``, the caller waits for it with ``result`` or
+        ``exception`` at once."""
         if self._closed:
             raise FogError("this Fog is closed; connect() again")
         if self._disk is not None and node is None:
             self._disk.put(message)
-        future = self._keep(message, node)
+        future = self._keep(message, node, awaited)
         if self._closed:  # in the meantime, and perhaps after close() had looked for what is open
             future.cancel()
         return future
 
-    def _keep(self, message: Task, node: str | None = None) -> FogFuture:
+    def _keep(self, message: Task, node: str | None = None, awaited: bool = False) -> FogFuture:
         future = FogFuture(message.id, message.name, self._withdraw, self._driver.attend)
         self._futures[message.id] = (future, clock())
-        self._driver.tell(Submit(message, node or ""))
+        self._driver.tell(Submit(message, node or ""), awaited)
         return future
 
     def complete(self, message: Task, timeout: float | None = None, node: str | None = None) -> FogFuture:
@@ -223,7 +224,7 @@ class Fog:
         """
         if self._driver.on_this_thread():
             raise FogError("this would wait for itself in a callback of the SDK: use submit() there")
-        future = self.hand_in(message, node)
+        future = self.hand_in(message, node, awaited=True)
         try:
             future.exception(timeout)
         except WaitedTooLong:

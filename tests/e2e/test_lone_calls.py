@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fogsdk import Fog
+from fogsdk import DeadlineExceeded, Fog
+from fogsdk.device.clock import clock
+from fogsdk.device.driver import Driver
 from tests.e2e import interrupted_device
 from tests.e2e.journal import Journal
 from tests.e2e.site import Site
@@ -29,12 +32,65 @@ def settled_by(fog: Fog, number: int) -> int:
     return eventually(lambda: by, what="the callback")[0]
 
 
+def asleep(fog: Fog) -> Driver:
+    """Wait until the SDK's thread has just gone to sleep, for as long as it ever does."""
+    driver = fog._driver
+    assert isinstance(driver, Driver)
+    eventually(lambda: driver._turns.awake_by - clock() > 800, what="a long sleep")
+    return driver
+
+
 def test_who_calls_again_and_again_reads_the_answers_itself(fog: Fog) -> None:
     threads = [settled_by(fog, number) for number in range(50)]
     assert threading.get_ident() in threads
 
 
+def test_who_calls_once_in_a_while_wakes_no_other_thread(fog: Fog, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, woken = asleep(fog), list[int]()
+    wake = driver._waker.wake
+
+    def counted() -> None:
+        woken.append(1)
+        wake()
+
+    monkeypatch.setattr(driver._waker, "wake", counted)
+    for number in range(10):
+        asleep(fog) if number < 3 else time.sleep(0.05)
+        assert fog.run("increment", number) == number + 1
+    assert len(woken) < 5  # for where the thread was just about to look by itself
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waited for", "left alone"])
+def test_what_is_due_about_a_lone_task_is_seen_to_though_the_thread_slept(fog: Fog, waits: bool) -> None:
+    """The task is for a node that is not there: nobody but the SDK can see that its deadline passes."""
+    asleep(fog)
+    begin = time.monotonic()
+    if waits:
+        with pytest.raises(DeadlineExceeded):
+            fog.run("increment", 1, node="away", deadline=0.1)
+    else:
+        settled = threading.Event()
+        fog.submit("increment", 1, node="away", deadline=0.1).add_done_callback(lambda _: settled.set())
+        assert settled.wait(10)
+    assert time.monotonic() - begin < 0.6
+
+
+def test_where_there_is_no_epoll_the_sdks_own_thread_reads(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "epoll")
+    with site.connect() as fog:
+        asleep(fog)
+        threads = [settled_by(fog, number) for number in range(20)]
+        assert threading.get_ident() not in threads
+        assert [fog.run("increment", number) for number in range(20)] == list(range(1, 21))
+        asleep(fog)
+        begin = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            fog.run("increment", 1, node="away", deadline=0.1)
+        assert time.monotonic() - begin < 0.6
+
+
 def test_an_answer_that_is_waited_for_in_another_way_comes_too(fog: Fog) -> None:
+    begin = time.monotonic()
     for number in range(20):
         assert fog.run("increment", number) == number + 1
         future = fog.submit("increment", number)
@@ -42,6 +98,7 @@ def test_an_answer_that_is_waited_for_in_another_way_comes_too(fog: Fog) -> None
         heard = threading.Event()
         fog.submit("increment", number).add_done_callback(lambda _, heard=heard: heard.set())  # type: ignore[misc]
         assert heard.wait(10)
+    assert time.monotonic() - begin < 5  # at once, and not when the SDK's thread would look by itself
 
 
 def test_threads_that_call_in_turn_and_at_once_get_their_own_answers(fog: Fog) -> None:
