@@ -116,10 +116,8 @@ class Turns:
         until = None if timeout is None else time.monotonic() + timeout
         own_awake_by = self.awake_by
         try:
-            if not (self._is_steady() and self._lock.acquire(blocking=False)):
-                self._wake()  # the SDK's own thread may have looked for what is due before this task was submitted
-                return timeout
-            if not self._is_lone(task):
+            if not self._lock.acquire(blocking=False) or self._is_over:
+                self._wake()  # who reads may have looked for what is due before this task was submitted
                 return timeout
             own_awake_by, self._reader = self.awake_by, me
             ears.shut()
@@ -138,16 +136,21 @@ class Turns:
                     self._lock.release()
                 except RuntimeError:
                     pass  # it was not this thread's turn
-        if self._is_over or self._is_early():
+        if self._is_needed():
             self._wake()
         return None if until is None else max(0.0, until - time.monotonic())
 
     def _is_lone(self, task: str) -> bool:
         return len(self._tasks) == 1 and task in self._tasks and not self._is_over
 
+    def _is_needed(self) -> bool:
+        """Whether the SDK's own thread has to look before it would by itself."""
+        return self._is_over or self._is_early()
+
     def _lead(self, task: str, until: float) -> None:
         def wait(seconds: float) -> Found:
-            seconds = max(0.0, min(seconds, until - time.monotonic()))
+            if until != inf:
+                seconds = max(0.0, min(seconds, until - time.monotonic()))
             self.awake_by = clock() + int(seconds * 1000)
             return self._selector.select(seconds)
 
