@@ -110,7 +110,7 @@ SECTIONS = {
         "The cores of real nodes and devices in virtual time: 100 devices that hand in 2 light tasks a second each. Of "
         "more than 100 nodes the others are followers, without a core: they announce themselves, beat and answer. A "
         "core knows at most 4,096 nodes. A decision is the time on this computer until the core has placed a task that "
-        "comes in; memory is that of the core alone.",
+        "comes in, in the quickest of five passes; memory is that of the core alone.",
         "nodes",
         "simulated",
         "site",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from statistics import median
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 
 from benchmarks.scaling.crowd import gather
 from fogsdk.core.client import Client
@@ -23,8 +24,10 @@ DEVICES = 100
 RATE = 120.0
 """Tasks a minute from each device."""
 SECONDS = 5.0
-SAMPLE, PLACED = 20, 100
-"""Cores whose decisions are timed, and tasks that each of them places."""
+SAMPLE, PLACED, PASSES = 20, 100, 5
+"""Cores whose decisions are timed, tasks that each of them places, and how often all of that is done."""
+PAUSE = 0.5
+"""Seconds between two passes: this computer may be slow for a moment."""
 REST = 2
 MOST_EVENTS = 10_000_000
 
@@ -63,20 +66,29 @@ def _found(world: World) -> Found:
     return {
         "per_second": light["Result"] / seconds,
         "p50_ms": light["p50"],
-        "decision_node_us": median(_decisions(node.core, Asked) for node in world.nodes[:SAMPLE]),
-        "decision_device_us": median(_decisions(device.core, Submit) for device in world.devices[:SAMPLE]),
+        "decision_node_us": _decision([node.core for node in world.nodes[:SAMPLE]], Asked),
+        "decision_device_us": _decision([device.core for device in world.devices[:SAMPLE]], Submit),
         "messages_at_rest": _traffic(world),
         "node_kb": said["memory"]["node"] / 1e3,
         "device_kb": said["memory"]["device"] / 1e3,
     }
 
 
-def _decisions(core: Node | Client, kind: type[Asked] | type[Submit]) -> float:
+def _decision(cores: Sequence[Node | Client], kind: type[Asked] | type[Submit]) -> float:
+    """The median over some cores, in the quickest of several passes."""
+    passes = []
+    for number in range(PASSES):
+        passes.append(median(_decisions(core, kind, f"pass-{number}") for core in cores))
+        sleep(PAUSE)
+    return min(passes)
+
+
+def _decisions(core: Node | Client, kind: type[Asked] | type[Submit], prefix: str) -> float:
     """The median time in microseconds that a core takes to place a task, each of them done before the next comes."""
     taken, now = [], core.directory.members[next(iter(core.directory.members))].last_heard + 10_000
     link = core.directory.links[0]
     for number in range(PLACED):
-        task = Task(f"placed-{number}", "light", b"")
+        task = Task(f"{prefix}-{number}", "light", b"")
         event = Asked(link, "somebody", task) if kind is Asked else Submit(task)
         begin = perf_counter_ns()
         commands = core.handle(event, now)
