@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 from fogsdk.errors import ConfigError
 from fogsdk.node.config_kinds import BrokerUrl, Bytes, Count, Id, Origin, Port, Seconds
 from fogsdk.node.config_sources import load, setting
+from fogsdk.node.processors import processors
 from fogsdk.wire.limits import ID_LENGTH, INLINE_SIZE
 
 __all__ = ["NodeSettings", "SiteSettings", "id_from", "load"]
@@ -28,15 +28,8 @@ def _own_name() -> str:
     return id_from(socket.gethostname())
 
 
-def _processors() -> int:
-    """How many this process may use; fewer than the machine has, in a container."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _several_processors() -> bool:
-    return _processors() > 1
+    return processors() > 1
 
 
 _WORK = "tasks and workers"
@@ -157,7 +150,7 @@ class NodeSettings(SiteSettings):
     """
 
     tasks: tuple[str, ...] = setting((), "modules that define the tasks this node offers", group=_WORK)
-    workers: Count = setting(_processors, "tasks run at once; one for each processor by default", group=_WORK)
+    workers: Count = setting(processors, "tasks run at once; one for each processor by default", group=_WORK)
     memory_limit: Bytes | None = setting(
         None, "memory one worker may take; past it, its task fails and it is replaced", group=_WORK
     )
@@ -174,7 +167,7 @@ class NodeSettings(SiteSettings):
     busy_poll: bool = setting(
         _several_processors,
         "do not sleep while a quick task runs alone, for 0.25 ms at the most: its result leaves sooner; on by default "
-        "where there are several processors; to be switched off where a quota leaves less than two of them",
+        "where there are several processors",
         group=_WORK,
     )
     policy: Literal["predictive", "threshold", "queue-wait"] = setting(

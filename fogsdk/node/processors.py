@@ -1,0 +1,45 @@
+"""How many processors this process may use: fewer than the machine has, in a container or a service with a quota."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+_GROUPS = Path("/proc/self/cgroup")
+_TREE = Path("/sys/fs/cgroup")
+
+
+def processors() -> int:
+    """How many there are to use, rounded where a quota leaves a part of one; at least 1."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, round(min([there, *quotas()])))
+
+
+def quotas(groups: Path = _GROUPS, tree: Path = _TREE) -> Iterator[float]:
+    """The CPU time, in processors, that the control groups allow which this process is in, and those above them (Linux,
+    cgroups(7)): ``groups`` names them, and ``tree`` is where they are."""
+    with contextlib.suppress(OSError):
+        for line in groups.read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            group = PurePosixPath(path.lstrip("/"))
+            if not kinds:
+                yield from _unified(tree, group)
+            elif "cpu" in kinds.split(","):
+                yield from _of_version_1(tree / "cpu", group)
+
+
+def _unified(tree: Path, group: PurePosixPath) -> Iterator[float]:
+    for each in (group, *group.parents):
+        with contextlib.suppress(OSError, ValueError):  # no limits there, or none in this group: "max"
+            quota, period = (tree / each / "cpu.max").read_text().split()
+            yield int(quota) / int(period)
+
+
+def _of_version_1(tree: Path, group: PurePosixPath) -> Iterator[float]:
+    for each in (group, *group.parents):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (int((tree / each / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            if quota > 0:
+                yield quota / period
