@@ -78,5 +78,6 @@ class Timers(Generic[K]):
         return due
 
     def _compact(self) -> None:
-        self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+        live = (entry for entry in sorted(self._heap) if self._due.get(entry[2]) == entry[0])
+        self._heap = list({entry[2]: entry for entry in live}.values())  # of those set at one time again, the last
         heapq.heapify(self._heap)

@@ -53,6 +53,17 @@ def test_setting_one_key_over_and_over_takes_no_more_memory() -> None:
     assert timers.next() == 10_001
 
 
+def test_setting_and_dropping_one_key_over_and_over_takes_no_more_memory() -> None:
+    timers: Timers[str] = Timers()
+    timers.set("b", 5)
+    for _ in range(10_000):
+        timers.set("a", 5)
+        timers.drop("a")
+    timers.set("a", 5)
+    assert len(timers._heap) < 200
+    assert timers.pop_due(5) == ["b", "a"]
+
+
 STEPS = st.lists(
     st.tuples(st.just("set"), st.integers(0, 5), st.integers(0, 20))
     | st.tuples(st.just("drop"), st.integers(0, 5), st.just(0))
