@@ -21,7 +21,7 @@ from fogsdk.core.hedging import SHORTEST
 from fogsdk.core.outbox import Outbox
 from fogsdk.core.transfers import Transfers
 from fogsdk.device.clock import clock
-from fogsdk.device.connections import HOUSEKEEPING, KEEPALIVE, Connections
+from fogsdk.device.connections import KEEPALIVE, Connections
 from fogsdk.device.memory import Memory
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.notes import NoteLog
@@ -137,7 +137,7 @@ class Driver:
         if connection is not None:
             connection.abandon()
         self._connections.end_all("interrupted")
-        self.wake()
+        self._waker.wake(anyway=True)
 
     def _send_lone(self, awaited: bool) -> bool:
         """Send what was submitted, if nothing else is out, and so nothing can be on its way that it could leave with
@@ -267,9 +267,20 @@ class Driver:
         self._turns.is_between = True
 
     def _wait(self) -> float:
-        """Seconds until there is something to do though nothing comes in. What is due at once is begun here."""
+        """Seconds until there is something to do though nothing comes in."""
         wait = self._connections.wait(watched=bool(self._client.ledger.entries))
-        return max(0.0, min(wait, self._timeout()))
+        with self._lock:  # to the end: who submits compares what is due with what is said here
+            self._client.catch_up()
+            now, due = clock(), self._core.deadline()
+            if self._is_busy():
+                wait = 0.0
+            elif self._lone_at - self._lone_before < OFTEN and now - self._lone_at < OFTEN:
+                wait = min(wait, OFTEN / 1000)
+            if due is not None:
+                wait = min(wait, (due - now) / 1000)
+            wait = max(0.0, wait)
+            self._due, self._turns.awake_by = due, now + int(wait * 1000)
+        return wait
 
     def _flush(self) -> None:
         if self._outbox:
@@ -288,17 +299,6 @@ class Driver:
         self._connections.close()
         self._selector.close()
         self._waker.close()
-
-    def _timeout(self) -> float:
-        with self._lock:
-            self._client.catch_up()
-            now, deadline = clock(), self._core.deadline()
-            self._due = deadline
-            if self._is_busy():
-                return 0.0
-            often = self._lone_at - self._lone_before < OFTEN and now - self._lone_at < OFTEN
-            longest = OFTEN if often else int(HOUSEKEEPING * 1000)
-            return (longest if deadline is None else min(longest, deadline - now)) / 1000
 
     def _tick(self) -> None:
         before, self._turned = self._turned, clock()

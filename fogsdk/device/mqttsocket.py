@@ -195,7 +195,10 @@ class MqttSocket:
 
         A socket that is broken is found so by who reads from it.
         """
-        while self._unsent and self._end is False and not self._closed and self._writing.acquire(blocking=False):
+        while self._unsent and self._end is False and not self._closed:
+            writing = self._writing  # which is another one after an interrupt
+            if not writing.acquire(blocking=False):
+                break
             try:
                 self._write()
             except _TRY_AGAIN:
@@ -203,7 +206,7 @@ class MqttSocket:
             except OSError as error:
                 self._end = error
             finally:
-                self._writing.release()
+                writing.release()
         return not self._unsent
 
     def _write(self) -> None:

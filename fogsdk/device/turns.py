@@ -17,10 +17,9 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from fogsdk.device.clock import clock
-
 Found = list[tuple[selectors.SelectorKey, int]]
 Wait = Callable[[float], Found]
+_EPOLL: Any = getattr(selectors, "EpollSelector", ())
 
 
 class Turns:
@@ -43,7 +42,8 @@ class Turns:
         interrupted: Callable[[], None],
     ) -> None:
         self.awake_by = 0
-        """When whoever reads looks by itself whether there is something to do, in milliseconds of the clock."""
+        """When whoever reads looks by itself whether there is something to do, in milliseconds of the clock. Each turn
+        sets it, before it waits."""
         self.is_between = True
         """Whether nothing is lost when a turn ends here."""
         self._selector = selector
@@ -56,7 +56,7 @@ class Turns:
         self._lock = threading.RLock()  # held by the one that reads
         self._reader = self._own = 0
         self._is_over = False
-        self._ears = _Ears(selector) if hasattr(select, "epoll") else None
+        self._ears = _Ears(selector) if isinstance(selector, _EPOLL) else None
 
     @property
     def may_lead(self) -> bool:
@@ -88,7 +88,6 @@ class Turns:
 
     def _sleep(self, seconds: float) -> Found:
         """Wait for something to happen, or for others to have taken it in."""
-        self.awake_by = clock() + int(seconds * 1000)
         if seconds <= 0 or self._ears is None:
             return self._selector.select(seconds)
         self._ears.open()  # again, where one who led was interrupted in the middle of that
@@ -123,8 +122,9 @@ class Turns:
             ears.shut()
             self._lead(task, inf if until is None else until)
         except BaseException:  # KeyboardInterrupt comes wherever it likes
-            if not self.is_between:
+            if self._reader == me and not self.is_between:
                 self._interrupted()
+            self._wake()
             raise
         finally:  # by what nothing interrupts: no function in Python, of which not even the call is sure to begin
             try:
@@ -145,13 +145,12 @@ class Turns:
 
     def _is_needed(self) -> bool:
         """Whether the SDK's own thread has to look before it would by itself."""
-        return self._is_over or self._is_early()
+        return self._is_over or not self._is_steady() or self._is_early()
 
     def _lead(self, task: str, until: float) -> None:
         def wait(seconds: float) -> Found:
             if until != inf:
                 seconds = max(0.0, min(seconds, until - time.monotonic()))
-            self.awake_by = clock() + int(seconds * 1000)
             return self._selector.select(seconds)
 
         while self._is_lone(task) and self._is_steady() and time.monotonic() < until:

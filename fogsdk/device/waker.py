@@ -22,13 +22,16 @@ class Waker:
         self._writer.setblocking(False)
         self._selector.register(self._reader, selectors.EVENT_READ, None)
 
-    def wake(self) -> None:
-        """Have the selector return, now or as soon as it is asked."""
-        if self._woken:
+    def wake(self, anyway: bool = False) -> None:
+        """Have the selector return, now or as soon as it is asked; ``anyway``, where it may be that somebody was
+        interrupted in the middle of waking or draining."""
+        if self._woken and not anyway:
             return
         self._woken = True
-        with contextlib.suppress(OSError):  # it is full, or closed: the thread is awake, or has ended
+        try:  # noqa: SIM105 - nothing in Python comes between these two, which an interrupt would begin with
             self._writer.send(b"\0")
+        except OSError:
+            pass  # it is full, or closed: the thread is awake, or has ended
 
     def drain(self) -> None:
         """The selector returned for it."""

@@ -12,7 +12,7 @@ from typing import Literal
 from fogsdk.errors import ConfigError
 from fogsdk.node.config_kinds import BrokerUrl, Bytes, Count, Id, Origin, Port, Seconds
 from fogsdk.node.config_sources import load, setting
-from fogsdk.node.processors import processors
+from fogsdk.node.processors import processors, several
 from fogsdk.wire.limits import ID_LENGTH, INLINE_SIZE
 
 __all__ = ["NodeSettings", "SiteSettings", "id_from", "load"]
@@ -26,10 +26,6 @@ def id_from(hostname: str) -> str:
 
 def _own_name() -> str:
     return id_from(socket.gethostname())
-
-
-def _several_processors() -> bool:
-    return processors() > 1
 
 
 _WORK = "tasks and workers"
@@ -165,7 +161,7 @@ class NodeSettings(SiteSettings):
         INLINE_SIZE, "bytes of arguments or a result beyond which they travel in chunks", group=_WORK
     )
     busy_poll: bool = setting(
-        _several_processors,
+        several,
         "do not sleep while a quick task runs alone, for 0.25 ms at the most: its result leaves sooner; on by default "
         "where there are several processors",
         group=_WORK,

@@ -13,14 +13,23 @@ _TREE = Path("/sys/fs/cgroup")
 
 def processors() -> int:
     """How many there are to use, rounded where a quota leaves a part of one; at least 1."""
+    return max(1, round(_allowed()))
+
+
+def several() -> bool:
+    """Whether there are two to use at least."""
+    return _allowed() >= 2
+
+
+def _allowed() -> float:
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, round(min([there, *quotas()])))
+    return min([there, *quotas()])
 
 
 def quotas(groups: Path = _GROUPS, tree: Path = _TREE) -> Iterator[float]:
     """The CPU time, in processors, that the control groups allow which this process is in, and those above them (Linux,
     cgroups(7)): ``groups`` names them, and ``tree`` is where they are."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for line in groups.read_text().splitlines():
             _, kinds, path = line.split(":", 2)
             group = PurePosixPath(path.lstrip("/"))

@@ -52,6 +52,20 @@ def test_one_that_was_woken_over_sockets_that_died_is_woken_over_the_new_ones(
     waker.close()
 
 
+def test_where_somebody_was_interrupted_in_the_middle_of_draining_who_waits_is_woken_all_the_same(
+    selector: selectors.DefaultSelector,
+) -> None:
+    waker = Waker(selector)
+    waker.wake()
+    waker._reader.recv(1)  # and no further
+    waker.wake(anyway=True)
+    assert selector.select(5)
+    waker.drain()
+    waker.wake()
+    assert selector.select(5)
+    waker.close()
+
+
 def test_a_device_whose_every_socket_died_in_the_background_goes_on(mosquitto: Mosquitto) -> None:
     """Its thread is made to believe that it slept; its sockets are dead."""
     with fogsdk.connect(mosquitto.url) as fog:

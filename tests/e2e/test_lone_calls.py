@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from fogsdk import DeadlineExceeded, Fog
+from fogsdk.device import turns
 from fogsdk.device.clock import clock
 from fogsdk.device.driver import Driver
+from fogsdk.device.turns import Found
 from tests.e2e import interrupted_device
 from tests.e2e.journal import Journal
 from tests.e2e.site import Site
@@ -75,8 +77,48 @@ def test_what_is_due_about_a_lone_task_is_seen_to_though_the_thread_slept(fog: F
     assert time.monotonic() - begin < 0.6
 
 
+def test_what_is_submitted_as_the_thread_goes_to_sleep_is_seen_to_in_time(
+    fog: Fog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has made up its mind for how long to sleep, and does not sleep yet."""
+    turns = asleep(fog)._turns
+    sleep, sleepy, go_on = turns._sleep, threading.Event(), threading.Event()
+
+    def late(seconds: float) -> Found:
+        if seconds > 0.8:
+            sleepy.set()
+            go_on.wait(10)
+        return sleep(seconds)
+
+    monkeypatch.setattr(turns, "_sleep", late)
+    assert sleepy.wait(10)
+    settled = threading.Event()
+    fog.submit("increment", 1, node="away", deadline=0.1).add_done_callback(lambda _: settled.set())
+    begin = time.monotonic()
+    go_on.set()
+    assert settled.wait(10)
+    assert time.monotonic() - begin < 0.6
+
+
+def test_a_connection_that_ends_while_somebody_waits_for_a_lone_task_is_made_anew_at_once(fog: Fog) -> None:
+    driver = asleep(fog)
+    connection = driver._connections.current
+    assert connection is not None
+    # So long it sleeps on, unless it is woken: nothing is due about the task before that.
+    eventually(lambda: 350 < driver._turns.awake_by - clock() < 450, what="that much sleep left")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(fog.run, "increment", 1, node="away", deadline=1)
+        eventually(lambda: driver._turns._reader != driver._turns._own, what="the other thread to read")
+        begin = time.monotonic()
+        connection.socket.shutdown(socket.SHUT_RDWR)
+        eventually(lambda: driver._connections.current not in (None, connection), what="a new connection")
+        assert time.monotonic() - begin < 0.25
+        with pytest.raises(DeadlineExceeded):
+            waiting.result(10)
+
+
 def test_where_there_is_no_epoll_the_sdks_own_thread_reads(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(select, "epoll")
+    monkeypatch.setattr(turns, "_EPOLL", ())
     with site.connect() as fog:
         asleep(fog)
         threads = [settled_by(fog, number) for number in range(20)]

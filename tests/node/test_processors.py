@@ -48,9 +48,23 @@ def test_where_there_are_no_control_groups_there_is_no_quota(tmp_path: Path) -> 
     assert list(quotas(tmp_path / "none", tmp_path)) == []
 
 
+def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "groups").write_bytes(b"0::/\xff\n")
+    assert list(quotas(tmp_path / "groups", tmp_path)) == []
+
+
 @pytest.mark.parametrize(("quota", "left"), [(0.2, 1), (1.4, 1), (1000.0, None)])
 def test_a_quota_leaves_at_least_one_and_never_more_than_there_are(
     monkeypatch: pytest.MonkeyPatch, quota: float, left: int | None
 ) -> None:
     monkeypatch.setattr(processors, "quotas", lambda: iter([quota]))
     assert processors.processors() == (left or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one processor")
+@pytest.mark.parametrize(("quota", "several"), [(1.9, False), (2.0, True)])
+def test_a_part_of_a_second_processor_does_not_make_several(
+    monkeypatch: pytest.MonkeyPatch, quota: float, several: bool
+) -> None:
+    monkeypatch.setattr(processors, "quotas", lambda: iter([quota]))
+    assert processors.several() is several
