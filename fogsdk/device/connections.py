@@ -74,8 +74,8 @@ class Connections:
         if self._ended:
             self._settle()
         self._review()
-        if self._wants_another():
-            self._dial_at = self._dialer.dial(now, None if self.current is None else self.current.broker)
+        but = None if self.current is None else self.current.broker
+        self._dial_at = self._dialer.dial(now, but) if self._wants_another() else now
 
     def is_steady(self) -> bool:
         """Whether a connection is in use, and there is nothing else to see to."""

@@ -190,7 +190,6 @@ class Driver:
     def close(self) -> None:
         """End the connection and the thread; what is not settled stays so."""
         self._turns.over()
-        self._waker.wake()
         if self._thread.is_alive() and not self.on_this_thread():
             self._thread.join()
 

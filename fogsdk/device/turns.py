@@ -112,7 +112,7 @@ class Turns:
         ears, me = self._ears, threading.get_ident()
         if ears is None or not self._is_lone(task) or self._reader == me:
             return timeout
-        until = None if timeout is None else time.monotonic() + timeout
+        until = inf if timeout is None else time.monotonic() + timeout
         own_awake_by = self.awake_by
         try:
             if not self._lock.acquire(blocking=False) or self._is_over:
@@ -120,7 +120,7 @@ class Turns:
                 return timeout
             own_awake_by, self._reader = self.awake_by, me
             ears.shut()
-            self._lead(task, inf if until is None else until)
+            self._lead(task, until)
         except BaseException:  # KeyboardInterrupt comes wherever it likes
             if self._reader == me and not self.is_between:
                 self._interrupted()
@@ -138,7 +138,7 @@ class Turns:
                     pass  # it was not this thread's turn
         if self._is_needed():
             self._wake()
-        return None if until is None else max(0.0, until - time.monotonic())
+        return None if timeout is None else max(0.0, until - time.monotonic())
 
     def _is_lone(self, task: str) -> bool:
         return len(self._tasks) == 1 and task in self._tasks and not self._is_over

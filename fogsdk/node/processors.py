@@ -34,21 +34,15 @@ def quotas(groups: Path = _GROUPS, tree: Path = _TREE) -> Iterator[float]:
             _, kinds, path = line.split(":", 2)
             group = PurePosixPath(path.lstrip("/"))
             if not kinds:
-                yield from _unified(tree, group)
+                yield from _limits(tree, group, "cpu.max")
             elif "cpu" in kinds.split(","):
-                yield from _of_version_1(tree / "cpu", group)
+                yield from _limits(tree / "cpu", group, "cpu.cfs_quota_us", "cpu.cfs_period_us")
 
 
-def _unified(tree: Path, group: PurePosixPath) -> Iterator[float]:
+def _limits(tree: Path, group: PurePosixPath, *files: str) -> Iterator[float]:
+    """What the ``files`` of a group, and of those above it, say: a quota, and the period for which it is."""
     for each in (group, *group.parents):
         with contextlib.suppress(OSError, ValueError):  # no limits there, or none in this group: "max"
-            quota, period = (tree / each / "cpu.max").read_text().split()
-            yield int(quota) / int(period)
-
-
-def _of_version_1(tree: Path, group: PurePosixPath) -> Iterator[float]:
-    for each in (group, *group.parents):
-        with contextlib.suppress(OSError, ValueError):
-            quota, period = (int((tree / each / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
-            if quota > 0:
+            quota, period = map(int, " ".join((tree / each / file).read_text() for file in files).split())
+            if quota > 0:  # in version 1, -1 is none
                 yield quota / period

@@ -57,7 +57,10 @@ def test_who_calls_once_in_a_while_wakes_no_other_thread(fog: Fog, monkeypatch: 
 
     monkeypatch.setattr(driver._waker, "wake", counted)
     for number in range(10):
-        asleep(fog) if number < 3 else time.sleep(0.05)
+        if number < 3:
+            asleep(fog)
+        else:
+            time.sleep(0.05)
         assert fog.run("increment", number) == number + 1
     assert len(woken) < 5  # for where the thread was just about to look by itself
 
