@@ -35,9 +35,37 @@ class Answers:
         self._work = work
         self._timers: Timers[Key] = Timers()
         self._fresh: deque[tuple[int, Key]] = deque()  # when each is to be acknowledged: of all the same time, in order
+        self._taken: list[tuple[Held, int]] = []  # and when
+        self._finished: list[tuple[Held, Answer | None, int]] = []  # with what is to be kept, and when
+
+    def catch_up(self) -> None:
+        """Write down what was taken and finished since the last time: what for nobody is to wait, neither a worker nor
+        a sender."""
+        if self._taken:
+            self._write_down_taken()
+        if self._finished:
+            self._write_down_finished()
+
+    def _write_down_taken(self) -> None:
+        taken, self._taken = self._taken, []
+        for held, now in taken:
+            self._work.admission.took(held)
+            self._fresh.append((now + ACCEPT_AFTER, held.key))
+            if held.expires is not None:
+                self._timers.set(held.key, held.expires)
+
+    def _write_down_finished(self) -> None:
+        finished, self._finished = self._finished, []
+        for held, answer, now in finished:
+            if held.expires is not None:
+                self._timers.drop(held.key)
+            self._work.admission.let_go(held)
+            if answer is not None:
+                self.outcomes.keep(held.key, answer, now)
 
     def deadline(self) -> int | None:
         """When a task is to be acknowledged, or its deadline passes."""
+        self.catch_up()
         while self._fresh and self._is_stale(*self._fresh[0]):
             self._fresh.popleft()
         return earliest(self._timers.next(), self._fresh[0][0] if self._fresh else None)
@@ -74,10 +102,7 @@ class Answers:
     def take(self, held: Held, now: int) -> list[Command]:
         """Take charge of a task, and send it on its way."""
         self.held[held.key] = held
-        self._work.admission.took(held)
-        self._fresh.append((now + ACCEPT_AFTER, held.key))
-        if held.expires is not None:
-            self._timers.set(held.key, held.expires)
+        self._taken.append((held, now))
         return self.effects(self._work.place(held, now), now)
 
     def finish(self, held: Held, answer: Answer, now: int) -> list[Command]:
@@ -91,23 +116,18 @@ class Answers:
         held.to(State.DONE)
         if held.parent is not None:
             return out + (self._part_done(held.parent, held, answer, now) if held.part is not None else [])
-        self._let_go(held)
+        del self.held[held.key]
+        self._finished.append((held, answer if held.report is None else None, now))
         if held.report is not None:
             return out + held.report(answer, now)
-        self.outcomes.keep(held.key, answer, now)
         out.append(self.reply(held, answer))
         return out
 
     def answer(self, to: Asked, answer: Answer, now: int) -> list[Command]:
         """Answer one who asked, and keep the answer for when it is asked for again."""
+        self.catch_up()
         self.outcomes.keep((to.sender, answer.id), answer, now)
         return [self.reply(to, answer)]
-
-    def _let_go(self, held: Held) -> None:
-        if held.expires is not None:
-            self._timers.drop(held.key)
-        del self.held[held.key]
-        self._work.admission.let_go(held)
 
     def _part_done(self, parent: Held, part: Held, answer: Answer, now: int) -> list[Command]:
         if parent.state is not State.SHARED:

@@ -126,6 +126,7 @@ class Node:
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
         learns from it."""
+        self.answers.catch_up()
         often = self._often.get(type(event))
         out = self._dispatch(event, now) if often is None else often(event, now)
         out += self.work.fill(now)
@@ -134,7 +135,8 @@ class Node:
         return out
 
     def catch_up(self) -> None:
-        """Do what nobody is to wait for: learn from what other nodes answered."""
+        """Do what nobody is to wait for: write down what was taken and finished, learn from what others answered."""
+        self.answers.catch_up()
         self.ledger.lessons.catch_up()
 
     def _dispatch(self, event: Event, now: int) -> list[Command]:
@@ -207,6 +209,7 @@ class Node:
     def turn_away(self, event: Asked, incoming: int, now: int) -> list[Command]:
         """What to say, in place of having its arguments sent, to one who announces a large task; ``incoming`` bytes of
         others are on their way here. Empty where the task is welcome."""
+        self.answers.catch_up()
         key, task = (event.sender, event.message.id), event.message
         known = self.outcomes.get(key)
         if key in self.held or (known is not None and not _passing(known)):
@@ -255,6 +258,7 @@ class Node:
         return None
 
     def _unwelcome(self, sender: str, task: Task, now: int, incoming: int = 0) -> Refused | None:
+        self.answers.catch_up()
         if self._drained_by is not None:
             return Refused(task.id, self.me.node, "leaving", f"{self.me.node} is shutting down", 1000)
         return self.work.quarantine.refusal(task, now) or self.work.admission.refusal(sender, task, now, incoming)

@@ -39,15 +39,15 @@ def serve(connection: socket.socket) -> None:
 
 class _Worker:
     def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+        self.connection = connection
         self._inbox = Inbox(connection, private=True)
-        self._lock = threading.Lock()  # a task may report from several threads
+        self.lock = threading.Lock()  # a task may report from several threads
         self._jobs: deque[Frame] = deque()
         self._unwanted: set[int] = set()
-        self._pid = os.getpid()
+        self.pid = os.getpid()
 
     def serve(self) -> None:
-        worker_frames.send(self._connection, ["ready", self._pid])
+        worker_frames.send(self.connection, ["ready", self.pid])
         while self._receive():
             while self._jobs:
                 self._answer(self._jobs.popleft())
@@ -68,17 +68,17 @@ class _Worker:
         (number, kind, name, shares, memory), bodies = frame
         del frame
         if number in self._unwanted:
-            worker_frames.send(self._connection, [number, "skipped"])
+            worker_frames.send(self.connection, [number, "skipped"])
             return
         begun = time.perf_counter()
-        progress = _Progress(self._connection, number, self._pid, self._lock)
+        progress = _Progress(self, number)
         fields, results = _run(kind, name, bodies, tuple(shares or ()), memory, progress, begun)
-        if os.getpid() != self._pid:
+        if os.getpid() != self.pid:
             os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
         progress.close()
-        worker_frames.send(self._connection, [number, *fields], results)
+        worker_frames.send(self.connection, [number, *fields], results)
         if self._jobs and time.perf_counter() - begun > _LONG:
-            while select.select([self._connection], [], [], 0)[0] and self._receive():
+            while select.select([self.connection], [], [], 0)[0] and self._receive():
                 pass
 
 
@@ -132,19 +132,18 @@ def _since(begun: float) -> float:
 class _Progress:
     """Passes a job's progress on, not too often; what was held back last goes out before the result."""
 
-    def __init__(self, connection: socket.socket, number: int, pid: int, lock: threading.Lock) -> None:
-        self._connection = connection
+    _due = 0.0
+    _held: float | None = None
+    _closed = False
+
+    def __init__(self, worker: _Worker, number: int) -> None:
+        self._worker = worker
         self._number = number
-        self._pid = pid
-        self._lock = lock
-        self._due = 0.0
-        self._held: float | None = None
-        self._closed = False
 
     def __call__(self, fraction: float) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._worker.pid:
             return  # a process that the task forked: the socket is not its own, nor is the lock
-        with self._lock:
+        with self._worker.lock:
             now = time.monotonic()
             if self._closed:
                 return
@@ -155,11 +154,11 @@ class _Progress:
             self._send(fraction)
 
     def _send(self, fraction: float) -> None:
-        worker_frames.send(self._connection, [self._number, "progress", fraction])
+        worker_frames.send(self._worker.connection, [self._number, "progress", fraction])
 
     def close(self) -> None:
         """Send what was held back. A thread that outlives its job reports nothing from here on."""
-        with self._lock:
+        with self._worker.lock:
             self._closed = True
             if self._held is not None:
                 self._send(self._held)

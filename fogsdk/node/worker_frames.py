@@ -1,9 +1,15 @@
 """Frames: how the daemon and its worker processes speak over a socket pair.
 
-    frame  = size header large*
+    frame  = kind size header large*
+    kind   = 0, in 8 bits
     size   = bytes in the header, 32 bits, big-endian
     header = CBOR: [bodies, body, ..., field, ...]: flat, which is quicker to write
     body   = the bytes of a small one; of another, how many it has
+
+Two kinds that go to and fro all the time, and with one small body, are quicker to write and to read:
+
+    job    = 1 size number length name body    the fields are [number, "run", name, None, None]
+    result = 2 size number milliseconds body   the fields are [number, "done", milliseconds]
 
 Task arguments and results travel as raw bytes: nobody on the way decodes or escapes them. A large one that is in
 shared memory travels as the descriptor of that, attached to these bytes or to earlier ones; in the header its size is
@@ -31,7 +37,10 @@ Frame = tuple[list[Any], tuple[Body, ...]]
 _Head = tuple[list[Any], list[Any], int | None]
 """The fields; the bodies, or their sizes; and how many bytes of them are to follow, None where they are all here."""
 
-_SIZE = struct.Struct("!I")
+_KIND_AND_SIZE = struct.Struct("!BI")
+_WHOLE, _JOB, _RESULT = range(3)
+_JOB_HEAD, _RESULT_HEAD = struct.Struct("!BIQH"), struct.Struct("!BIQd")
+_JOB_FIELDS, _RESULT_FIELDS = _JOB_HEAD.size - _KIND_AND_SIZE.size, _RESULT_HEAD.size - _KIND_AND_SIZE.size
 _HEADER_LIMIT = 1024 * 1024
 _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
@@ -44,6 +53,14 @@ _TRUNCATED = int(socket.MSG_CTRUNC)  # as an enumeration's it takes more time th
 def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body], Sequence[int | None]]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
     first of them, or before, go the :func:`descriptors` of its bodies, which are returned too."""
+    if len(bodies) == 1 and type(bodies[0]) is bytes and len(bodies[0]) <= _SMALL:
+        match fields:
+            case [number, "done", ran]:
+                return [_RESULT_HEAD.pack(_RESULT, _RESULT_FIELDS + len(bodies[0]), number, ran) + bodies[0]], ()
+            case [number, "run", name, None, None]:
+                called = name.encode()
+                size = _JOB_FIELDS + len(called) + len(bodies[0])
+                return [_JOB_HEAD.pack(_JOB, size, number, len(called)) + called + bodies[0]], ()
     shared = descriptors(bodies)
     if not shared and sum(map(len, bodies)) <= _SMALL:
         return [_sized([len(bodies), *bodies, *fields])], shared
@@ -65,7 +82,7 @@ def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body]
 
 def _sized(header: list[Any]) -> bytes:
     data = cbor2.dumps(header)
-    return _SIZE.pack(len(data)) + data
+    return _KIND_AND_SIZE.pack(_WHOLE, len(data)) + data
 
 
 def descriptors(bodies: Sequence[Body]) -> list[int | None]:
@@ -111,6 +128,20 @@ def _opened(header: bytearray | memoryview) -> _Head:
     return fields, bodies, sum(size for size in sizes if size > 0)
 
 
+def _short(kind: int, data: bytearray | memoryview, at: int, end: int) -> Frame:
+    """A job or a result, from ``at`` to ``end``."""
+    if kind == _RESULT and end - at >= _RESULT_HEAD.size:
+        _, _, number, ran = _RESULT_HEAD.unpack_from(data, at)
+        return [number, "done", ran], (bytes(data[at + _RESULT_HEAD.size : end]),)
+    if kind == _JOB and end - at >= _JOB_HEAD.size:
+        _, _, number, length = _JOB_HEAD.unpack_from(data, at)
+        begin = at + _JOB_HEAD.size
+        if begin + length <= end:
+            name = str(data[begin : begin + length], "utf-8")
+            return [number, "run", name, None, None], (bytes(data[begin + length : end]),)
+    raise ValueError(f"not a frame header: kind {kind}, {end - at} bytes")
+
+
 class Inbox:
     """Puts the frames that come over ``connection`` together again, however they were cut. Bodies in shared memory can
     be written to, and nobody else sees that, if they are to be ``private``."""
@@ -147,16 +178,21 @@ class Inbox:
         at, there, head = 0, len(data), self._head
         while True:
             if head is None:
-                begin = at + _SIZE.size
+                begin = at + _KIND_AND_SIZE.size
                 if there < begin:
                     break
-                (size,) = _SIZE.unpack_from(data, at)
+                kind, size = _KIND_AND_SIZE.unpack_from(data, at)
                 if not 0 < size <= _HEADER_LIMIT:
                     raise ValueError(f"a frame header cannot have {size} bytes")
-                if there < begin + size:
+                end = begin + size
+                if there < end:
                     break
-                at = begin + size
-                head = _opened(data[begin:at])
+                if kind != _WHOLE:
+                    frames.append(_short(kind, data, at, end))
+                    at = end
+                    continue
+                at = end
+                head = _opened(data[begin:end])
             fields, bodies, large = head
             if large is not None:
                 if there - at < large:

@@ -28,7 +28,7 @@ async def test_a_body_for_which_there_is_no_memory_ends_the_link() -> None:
     os.ftruncate(body, size)
     header = cbor2.dumps([1, -size, 1, "done", 0.5])
     with theirs:
-        theirs.sendmsg([len(header).to_bytes(4, "big") + header], worker_frames.attached([body]))
+        theirs.sendmsg([b"\x00" + len(header).to_bytes(4, "big") + header], worker_frames.attached([body]))
         os.close(body)
         await asyncio.wait_for(ended.wait(), PATIENCE)
         link.send(["after that"])
