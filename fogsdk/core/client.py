@@ -37,6 +37,7 @@ class Client:
         self._routes = Routes()
         self._reachable = Ranking(me)
         self._nearest: list[Member] = []
+        self._unwritten: tuple[Result, int] | None = None  # what settled a lone task, and when: not in the ledger yet
 
     def start(self) -> list[Command]:
         """What to do before the first event."""
@@ -44,7 +45,20 @@ class Client:
 
     def deadline(self) -> int | None:
         """When to call ``handle(Tick())`` at the latest."""
+        if self._unwritten is not None and not self.unsettled:
+            return None
+        self._write_down()
         return self.ledger.deadline()
+
+    @property
+    def unsettled(self) -> int:
+        """How many tasks have no outcome yet."""
+        return len(self.ledger.entries) - (self._unwritten is not None)
+
+    def is_lone(self, task: str) -> bool:
+        """Whether this task, by its id, is the only one that has no outcome yet."""
+        unwritten = self._unwritten
+        return self.unsettled == 1 and task in self.ledger.entries and (unwritten is None or unwritten[0].id != task)
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
@@ -54,6 +68,8 @@ class Client:
                 return self._submit(event, now)
             case Replied():
                 return self._replied(event, now)
+        self._write_down()
+        match event:
             case NodeHeard():
                 return self._node_heard(event, now)
             case Moving():
@@ -74,17 +90,29 @@ class Client:
         raise TypeError(f"not an event of a client: {event!r}")
 
     def catch_up(self) -> None:
-        """Do what nobody is to wait for: learn from the answers that came."""
+        """Do what nobody is to wait for: write down what was settled, and learn from the answers that came."""
+        self._write_down()
         self.ledger.lessons.catch_up()
 
+    def _write_down(self) -> None:
+        if self._unwritten is not None:
+            (result, now), self._unwritten = self._unwritten, None
+            self.ledger.hear(result, now)  # one who is interrupted here hears of it again: the ledger asks after it
+
     def _submit(self, event: Submit, now: int) -> list[Command]:
+        if self._unwritten is not None and (now > self._unwritten[1] or event.task.id in self.ledger.entries):
+            self._write_down()  # as of now, what is written down later changes nothing about what is said
         entry = self.ledger.add(event.task, now, event.to)
         entry.key = key_of(self.me, event.task)
         return self._place(entry, now)
 
     def _replied(self, event: Replied, now: int) -> list[Command]:
+        self._write_down()
         reply = event.message
         match reply:
+            case Result() if self._is_as_expected(reply):
+                self._unwritten = reply, now
+                return [Settled(reply.id, reply)]
             case Result() | Failed():
                 entry = self.ledger.entries.get(reply.id)
                 if entry is not None and entry.key is not None:
@@ -94,6 +122,18 @@ class Client:
             case Refused() if not reply.id:
                 return [Note("refused", f"{reply.node} could not read a message of ours: {reply.message}")]
         return self._effects(self.ledger.hear(reply, now), now)
+
+    def _is_as_expected(self, result: Result) -> bool:
+        """Whether a result settles a lone task, and changes nothing but what the ledger knows of its node: then it need
+        not be written down before its owner has it."""
+        entries = self.ledger.entries
+        if len(entries) != 1 or result.id not in entries or not result.hops or len(result.body) > self.inline:
+            return False
+        entry, node = entries[result.id], result.hops[0].node
+        if node != entry.taker or entry.key is not None or entry.lost or entry.former or entry.second is not None:
+            return False
+        member = self.directory.members.get(node)
+        return member is not None and member.room is None and not (member.failing or member.suspect_until)
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)
@@ -196,6 +236,7 @@ class Client:
         """The one where the task is likely to be done first."""
         if len(pool) < 2:
             return pool[0] if pool else None
+        self._write_down()
         name, mean = task.name, self._costs.mean(task.name)
         best, least = pool[0], inf
         for member in pool:

@@ -96,7 +96,7 @@ class Driver:
         self._turns = Turns(
             self._selector,
             self._guarded_turn,
-            client.ledger.entries,
+            client.is_lone,
             self._connections.is_steady,
             self._is_early,
             self.wake,
@@ -143,7 +143,7 @@ class Driver:
         """Send what was submitted, if nothing else is out, and so nothing can be on its way that it could leave with
         (RFC 896). Returns whether the thread can go on sleeping."""
         connection = self._connections.current
-        if connection is None or len(self._client.ledger.entries) != 1:
+        if connection is None or self._client.unsettled != 1:
             return False
         with self._lock:
             if self._handling:
@@ -267,7 +267,7 @@ class Driver:
 
     def _wait(self) -> float:
         """Seconds until there is something to do though nothing comes in."""
-        wait = self._connections.wait(watched=bool(self._client.ledger.entries))
+        wait = self._connections.wait(watched=self._client.unsettled > 0)
         with self._lock:  # to the end: who submits compares what is due with what is said here
             self._client.catch_up()
             now, due = clock(), self._core.deadline()

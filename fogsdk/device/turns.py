@@ -12,7 +12,7 @@ import select
 import selectors
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any
@@ -26,16 +26,16 @@ class Turns:
     """Hands out the turns: in ``turn(wait, leads)`` everything is seen to, ``wait(seconds)`` called, and taken in what
     that returns. Who ``leads`` reads and writes, and leaves all else to the SDK's own thread.
 
-    ``tasks`` are those that are out; ``is_steady()`` says whether there is a connection that can be read from without
-    more ado, ``is_early()`` whether there is something to do before ``awake_by``; ``wake()`` has whoever reads look at
-    once, and ``interrupted`` is called where a turn ended in the middle.
+    ``is_lone(id)`` says whether a task is the only one that is out, ``is_steady()`` whether there is a connection that
+    can be read from without more ado, ``is_early()`` whether there is something to do before ``awake_by``; ``wake()``
+    has whoever reads look at once, and ``interrupted`` is called where a turn ended in the middle.
     """
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
         turn: Callable[[Wait, bool], None],
-        tasks: Collection[str],
+        is_lone: Callable[[str], bool],
         is_steady: Callable[[], bool],
         is_early: Callable[[], bool],
         wake: Callable[[], None],
@@ -48,7 +48,7 @@ class Turns:
         """Whether nothing is lost when a turn ends here."""
         self._selector = selector
         self._turn = turn
-        self._tasks = tasks
+        self._has_only = is_lone
         self._is_steady = is_steady
         self._is_early = is_early
         self._wake = wake
@@ -141,7 +141,7 @@ class Turns:
         return None if timeout is None else max(0.0, until - time.monotonic())
 
     def _is_lone(self, task: str) -> bool:
-        return len(self._tasks) == 1 and task in self._tasks and not self._is_over
+        return self._has_only(task) and not self._is_over
 
     def _is_needed(self) -> bool:
         """Whether the SDK's own thread has to look before it would by itself."""
