@@ -6,7 +6,7 @@
     header = CBOR: [bodies, body, ..., field, ...]: flat, which is quicker to write
     body   = the bytes of a small one; of another, how many it has
 
-Two kinds that go to and fro all the time, and with one small body, are quicker to write and to read:
+Two kinds that go to and fro all the time, with one body that is not large, are quicker to write and to read:
 
     job    = 1 size number length name body    the fields are [number, "run", name, None, None]
     result = 2 size number milliseconds body   the fields are [number, "done", milliseconds]
@@ -43,6 +43,7 @@ _JOB_HEAD, _RESULT_HEAD = struct.Struct("!BIQH"), struct.Struct("!BIQd")
 _JOB_FIELDS, _RESULT_FIELDS = _JOB_HEAD.size - _KIND_AND_SIZE.size, _RESULT_HEAD.size - _KIND_AND_SIZE.size
 _HEADER_LIMIT = 1024 * 1024
 _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
+_PIECES = 16  # to give to one system call
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
 _MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
@@ -53,14 +54,10 @@ _TRUNCATED = int(socket.MSG_CTRUNC)  # as an enumeration's it takes more time th
 def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body], Sequence[int | None]]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
     first of them, or before, go the :func:`descriptors` of its bodies, which are returned too."""
-    if len(bodies) == 1 and type(bodies[0]) is bytes and len(bodies[0]) <= _SMALL:
-        match fields:
-            case [number, "done", ran]:
-                return [_RESULT_HEAD.pack(_RESULT, _RESULT_FIELDS + len(bodies[0]), number, ran) + bodies[0]], ()
-            case [number, "run", name, None, None]:
-                called = name.encode()
-                size = _JOB_FIELDS + len(called) + len(bodies[0])
-                return [_JOB_HEAD.pack(_JOB, size, number, len(called)) + called + bodies[0]], ()
+    if len(bodies) == 1 and type(bodies[0]) is bytes and len(bodies[0]) <= _HEADER_LIMIT // 2:
+        head = _short_head(fields, len(bodies[0]))
+        if head:
+            return ([head + bodies[0]] if len(bodies[0]) <= _SMALL else [head, bodies[0]]), ()
     shared = descriptors(bodies)
     if not shared and sum(map(len, bodies)) <= _SMALL:
         return [_sized([len(bodies), *bodies, *fields])], shared
@@ -78,6 +75,17 @@ def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body]
             header.append(size)
             large.append(body)
     return [_sized([*header, *fields]), *large], shared
+
+
+def _short_head(fields: Sequence[Any], size: int) -> bytes:
+    """What a job or a result, with a body of this ``size``, begins with; nothing for all else."""
+    match fields:
+        case [number, "done", ran]:
+            return _RESULT_HEAD.pack(_RESULT, _RESULT_FIELDS + size, number, ran)
+        case [number, "run", name, None, None]:
+            called: bytes = name.encode()
+            return _JOB_HEAD.pack(_JOB, _JOB_FIELDS + len(called) + size, number, len(called)) + called
+    return b""
 
 
 def _sized(header: list[Any]) -> bytes:
@@ -104,11 +112,15 @@ def attached(shared: Sequence[int | None]) -> list[tuple[int, int, bytes]]:
 
 def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body] = ()) -> None:
     """Send a frame over a socket that blocks."""
-    (first, *others), shared = pack(fields, bodies)
-    sent = connection.sendmsg([first], attached(shared)) if shared else connection.send(first)
-    if sent < len(first) or others:
-        for piece in (memoryview(first)[sent:], *others):
-            connection.sendall(piece)
+    pieces, shared = pack(fields, bodies)
+    if len(pieces) == 1 and not shared:
+        sent = connection.send(pieces[0])
+    else:
+        sent = connection.sendmsg(pieces[:_PIECES], attached(shared))
+    for piece in pieces:
+        if sent < len(piece):
+            connection.sendall(memoryview(piece)[sent:])
+        sent = max(0, sent - len(piece))
 
 
 def _opened(header: bytearray | memoryview) -> _Head:

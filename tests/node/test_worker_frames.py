@@ -24,6 +24,7 @@ def test_frames_arrive_whole_however_they_are_cut() -> None:
         ([9, "run", "l", (0.5, 0.5), None], (b"m",)),
         ([10, "run", "n", None, None], (b"o" * 17000,)),
         ([10, "done", 0.5], (b"p" * 17000,)),
+        ([10, "done", 0.5], (b"p" * 600_000,)),
         ([11, "split", 1.5], (b"q", b"r")),
     ]
     stream = b"".join(piece for fields, bodies in frames for piece in pack(fields, bodies)[0])
