@@ -25,6 +25,8 @@ RESERVED = "fog."
 
 WEIGHTS = ("auto", "light", "middle", "heavy")
 
+_ONE_PIECE = 4096
+"""Bytes up to which an encoding in one piece need not be put together, nor into shared memory."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -283,6 +285,8 @@ def _encode_part(part: Any, join: Join) -> Body:
 
 def _encode_result(result: Any, join: Join) -> Body:
     pieces = values.encode_in_pieces(result)
+    if len(pieces) == 1 and len(pieces[0]) <= _ONE_PIECE:
+        return pieces[0]
     size = sum(map(len, pieces))
     if size > limits.BODY_SIZE:
         raise TooLarge(f"the result has {size} bytes, the limit is {limits.BODY_SIZE}")

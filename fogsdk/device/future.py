@@ -71,6 +71,10 @@ else:
         def __init__(self) -> None:
             self._waiters = []
 
+        def notify_all(self) -> None:
+            if self._waiters:
+                super().notify_all()
+
 
 class FogFuture(Future[Any]):
     """The result to come of one task.
@@ -89,16 +93,24 @@ class FogFuture(Future[Any]):
         self.id = id
         self.name = name
         self.progress = 0.0
-        self.trace: Trace | None = None
         self.tag = ""
+        self._total = 0.0
+        self._hops: tuple[Hop, ...] | None = None
         self._withdraw = withdraw
         self._attend = attend
         self._watchers: tuple[Callable[[float], None], ...] = ()
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where the task ran and why; None until it is settled."""
+        return None if self._hops is None else Trace(self._hops, self._total)
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result, ``timeout`` seconds at the most, and return it, or raise why there is none."""
         if self._state == "PENDING":
             timeout = self._attend(self.id, timeout)
+        if self._state == "FINISHED" and self._exception is None:  # it was there before the state said so
+            return self._result
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -128,7 +140,8 @@ class FogFuture(Future[Any]):
 
     def settle(self, outcome: Result | Failed | Refused | Expired, total: float) -> None:
         """Take in what became of the task, ``total`` milliseconds after it was submitted; called by the SDK."""
-        self.trace = Trace(() if isinstance(outcome, Refused) else outcome.hops, total)
+        self._total = total
+        self._hops = () if isinstance(outcome, Refused) else outcome.hops
         if isinstance(outcome, Result):
             self.tag = outcome.tag
         try:
