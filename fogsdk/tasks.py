@@ -27,6 +27,7 @@ WEIGHTS = ("auto", "light", "middle", "heavy")
 
 _ONE_PIECE = 4096
 """Bytes up to which an encoding in one piece need not be put together, nor into shared memory."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from fogsdk.core.commands import Command, Note, Settled, Subscribe
+from fogsdk.core.commands import Command, Note, Send, Settled, Subscribe
 from fogsdk.core.costs import GUESS_MS
 from fogsdk.core.entry import Entry, Orphaned
 from fogsdk.core.events import Event, LinkDown, LinkUp, Moving, NodeHeard, Replied, Submit, Tick, Withdraw
@@ -38,6 +38,7 @@ class Client:
         self._reachable = Ranking(me)
         self._nearest: list[Member] = []
         self._unwritten: tuple[Result, int] | None = None  # what settled a lone task, and when: not in the ledger yet
+        self._sent: tuple[Submit, int] | None = None  # what was submitted next, and when: nor is that
 
     def start(self) -> list[Command]:
         """What to do before the first event."""
@@ -53,12 +54,15 @@ class Client:
     @property
     def unsettled(self) -> int:
         """How many tasks have no outcome yet."""
-        return len(self.ledger.entries) - (self._unwritten is not None)
+        return len(self.ledger.entries) - (self._unwritten is not None) + (self._sent is not None)
 
     def is_lone(self, task: str) -> bool:
         """Whether this task, by its id, is the only one that has no outcome yet."""
-        unwritten = self._unwritten
-        return self.unsettled == 1 and task in self.ledger.entries and (unwritten is None or unwritten[0].id != task)
+        unwritten, sent = self._unwritten, self._sent
+        if sent is not None:
+            return self.unsettled == 1 and sent[0].task.id == task
+        is_out = task in self.ledger.entries and (unwritten is None or unwritten[0].id != task)
+        return is_out and self.unsettled == 1
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
@@ -90,18 +94,42 @@ class Client:
         raise TypeError(f"not an event of a client: {event!r}")
 
     def catch_up(self) -> None:
-        """Do what nobody is to wait for: write down what was settled, and learn from the answers that came."""
+        """Do what nobody is to wait for: write down what came and went, and learn from the answers."""
         self._write_down()
         self.ledger.lessons.catch_up()
 
     def _write_down(self) -> None:
+        """Tell the ledger what came and went without it, in the order in which it did."""
         if self._unwritten is not None:
-            (result, now), self._unwritten = self._unwritten, None
-            self.ledger.hear(result, now)  # one who is interrupted here hears of it again: the ledger asks after it
+            (result, at), self._unwritten = self._unwritten, None
+            self.ledger.hear(result, at)
+        if self._sent is not None:
+            self._enter(*self._sent)  # which says what was said already
+            self._sent = None  # not before: who is interrupted in there does it again
 
     def _submit(self, event: Submit, now: int) -> list[Command]:
-        if self._unwritten is not None and (now > self._unwritten[1] or event.task.id in self.ledger.entries):
-            self._write_down()  # as of now, what is written down later changes nothing about what is said
+        if self._unwritten is not None:
+            send = self._only_way(event, now)
+            if send is not None:
+                self._sent = event, now
+                return [send]
+            self._write_down()
+        return self._enter(event, now)
+
+    def _only_way(self, event: Submit, now: int) -> Send | None:
+        """What is to be sent for a task of which the ledger need not know before, right behind a result that it does
+        not know of either: there is one node, and it is free. None for all others."""
+        task = event.task
+        if self._sent is not None or event.to or len(self._nearest) != 1:
+            return None
+        [member] = self._nearest
+        if member.role == "cloud" or member.room is not None or not member.available(now, task.priority):
+            return None
+        if len(task.body) > self.inline or key_of(self.me, task) is not None:
+            return None
+        return Send(member.links[0], self.ledger.topic(member.node), task)
+
+    def _enter(self, event: Submit, now: int) -> list[Command]:
         entry = self.ledger.add(event.task, now, event.to)
         entry.key = key_of(self.me, event.task)
         return self._place(entry, now)
@@ -124,16 +152,15 @@ class Client:
         return self._effects(self.ledger.hear(reply, now), now)
 
     def _is_as_expected(self, result: Result) -> bool:
-        """Whether a result settles a lone task, and changes nothing but what the ledger knows of its node: then it need
-        not be written down before its owner has it."""
+        """Whether a result settles a lone task, and nothing else is to be done about it: then it need not be written
+        down before its owner has it."""
         entries = self.ledger.entries
         if len(entries) != 1 or result.id not in entries or not result.hops or len(result.body) > self.inline:
             return False
-        entry, node = entries[result.id], result.hops[0].node
-        if node != entry.taker or entry.key is not None or entry.lost or entry.former or entry.second is not None:
+        entry = entries[result.id]
+        if entry.key is not None or entry.lost or entry.former or entry.second is not None:
             return False
-        member = self.directory.members.get(node)
-        return member is not None and member.room is None and not (member.failing or member.suspect_until)
+        return result.hops[0].node == entry.taker
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
         gone = self.directory.hear(event.link, event.node, event.message, now)
@@ -236,7 +263,6 @@ class Client:
         """The one where the task is likely to be done first."""
         if len(pool) < 2:
             return pool[0] if pool else None
-        self._write_down()
         name, mean = task.name, self._costs.mean(task.name)
         best, least = pool[0], inf
         for member in pool:

@@ -65,7 +65,7 @@ class Ledger:
         self.lessons = Lessons(directory, self.hedging)
         self.inline = BODY_SIZE
         self._relinked_at = 0
-        self._topic: Callable[[str], str] = lru_cache(maxsize=256)(lambda node: topics.task(site, node, me))
+        self.topic: Callable[[str], str] = lru_cache(maxsize=256)(lambda node: topics.task(site, node, me))
         self._directory = directory
         self._takers = Takers(directory)
         self._waiting: dict[str, None] = {}
@@ -114,7 +114,7 @@ class Ledger:
         if entry.second_at is None and not entry.to:
             entry.late = self.hedging.handed_out(entry.task, now)
         task = entry.task if entry.expires is None else self._outgoing(entry, now)
-        return [Send(entry.link, self._topic(node), task)]
+        return [Send(entry.link, self.topic(node), task)]
 
     def hedge(self, id: str, node: str, now: int) -> list[Effect]:
         """Give a task that is late to a second node too. Whichever answers first, the other is told to stop; if the
@@ -129,7 +129,7 @@ class Ledger:
         entry.lost = (*entry.lost, Hop(entry.taker, "hedged", why, entry.task.part))[-8:]
         task = self._outgoing(entry, now)
         task = replace(task, via=(*task.via, entry.taker)[-HOPS:])  # lest it goes to the first one from there
-        return [Send(member.link, self._topic(node), task)]
+        return [Send(member.link, self.topic(node), task)]
 
     def wait(self, id: str, now: int, until: int | None = None) -> list[Send]:
         """Keep a task without a taker; it comes back as :class:`Orphaned` at ``until``."""
@@ -196,7 +196,7 @@ class Ledger:
         member = self._directory.members.get(node)
         if member is None or member.link is None:
             return []
-        return [Send(member.link, self._topic(node), Cancel(id))]
+        return [Send(member.link, self.topic(node), Cancel(id))]
 
     # ------------------------------------------------------------ what comes back
 
@@ -397,4 +397,4 @@ class Ledger:
         if member is None or member.link is None:
             return []
         entry.link, entry.asked_at = member.link, now
-        return [Send(entry.link, self._topic(member.node), Ask(id))]
+        return [Send(entry.link, self.topic(member.node), Ask(id))]

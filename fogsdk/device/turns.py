@@ -136,8 +136,12 @@ class Turns:
                     self._lock.release()
                 except RuntimeError:
                     pass  # it was not this thread's turn
-        if self._is_needed():
-            self._wake()
+        try:
+            if self._is_needed():
+                self._wake()
+        except BaseException:
+            self._interrupted()  # to find out what is due, the core may have had to write something down
+            raise
         return None if timeout is None else max(0.0, until - time.monotonic())
 
     def _is_lone(self, task: str) -> bool:

@@ -140,7 +140,7 @@ def _opened(header: bytearray | memoryview) -> _Head:
     return fields, bodies, sum(size for size in sizes if size > 0)
 
 
-def _short(kind: int, data: bytearray | memoryview, at: int, end: int) -> Frame:
+def _short(kind: int, data: memoryview, at: int, end: int) -> Frame:
     """A job or a result, from ``at`` to ``end``."""
     if kind == _RESULT and end - at >= _RESULT_HEAD.size:
         _, _, number, ran = _RESULT_HEAD.unpack_from(data, at)
@@ -194,13 +194,16 @@ class Inbox:
                 if there < begin:
                     break
                 kind, size = _KIND_AND_SIZE.unpack_from(data, at)
+                if kind > _RESULT:
+                    raise ValueError(f"a frame header cannot begin with {kind}")
                 if not 0 < size <= _HEADER_LIMIT:
                     raise ValueError(f"a frame header cannot have {size} bytes")
                 end = begin + size
                 if there < end:
                     break
                 if kind != _WHOLE:
-                    frames.append(_short(kind, data, at, end))
+                    with memoryview(data) as view:
+                        frames.append(_short(kind, view, at, end))
                     at = end
                     continue
                 at = end

@@ -16,8 +16,10 @@ from fogsdk.wire.messages import Accepted, Birth, Gone, Hop, Progress, Refused, 
 INFO = (TaskInfo("t", weight="light"),)
 nodes, ids = st.sampled_from(["n1", "n2"]), st.integers(0, 3)
 STEPS = st.one_of(
-    st.tuples(st.just("submit"), st.sampled_from(["", "", "n1"]), st.just(0)),
+    st.tuples(st.just("submit"), st.sampled_from(["", "", "n1"]), st.sampled_from([0, 0, 200_000, 300_000])),
     st.tuples(st.just("submit again"), nodes, ids),
+    st.tuples(st.just("submit a step"), nodes, st.just(0)),
+    st.tuples(st.just("leaves"), nodes, st.just(0)),
     st.tuples(st.just("result"), nodes, ids),
     st.tuples(st.just("result"), st.just(""), st.just(0)),
     st.tuples(st.just("accepted"), nodes, ids),
@@ -31,6 +33,7 @@ STEPS = st.one_of(
     st.tuples(st.just("catch up"), nodes, st.just(0)),
 )
 BORN = ("born", "n2", 0)
+WAIT = ("wait", "", 1000)
 CALL = [("submit", "", 0), ("result", "", 0)]
 
 
@@ -44,7 +47,8 @@ class AtOnce(Client):
 class Pair:
     """Two clients to which the same happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: int = 7) -> None:
+        self.wait_said = wait
         self.one, self.other = Client("home", "me"), AtOnce("home", "me")
         self.now = 0
         self.latest: list[str] = []  # the ids of tasks, the youngest first
@@ -66,12 +70,17 @@ class Pair:
         match what:
             case "submit":
                 self.latest.insert(0, f"t{len(self.latest)}")
-                self.tell(Submit(Task(self.latest[0], "t", b""), node))
+                self.tell(Submit(Task(self.latest[0], "t", bytes(number)), node))
+            case "submit a step":
+                self.latest.insert(0, f"t{len(self.latest)}")
+                self.tell(Submit(Task(self.latest[0], "t", b"", session="s", step=1)))
+            case "leaves":
+                self.tell(NodeHeard("link", node, Birth(1, "fog", 0, INFO)))
             case "submit again":
                 self.tell(Submit(Task(id, "t", b"")))
             case "result":
                 by = node or self.takers.get(id, "n1")
-                self.tell(Replied("link", Result(id, b"", (Hop(by, "ran", ran=0.5, took=1.0),), 7)))
+                self.tell(Replied("link", Result(id, b"", (Hop(by, "ran", ran=0.5, took=1.0),), self.wait_said)))
             case "accepted":
                 self.tell(Replied("link", Accepted(id, node)))
             case "progress":
@@ -99,29 +108,40 @@ class Pair:
         self.now = until
 
     def deadline(self) -> int | None:
-        """The first of both: at which the other has nothing to do, if it is not its own."""
-        mine, others = self.one.deadline(), self.other.deadline()
-        assert (mine is None) == (others is None)
-        return mine if mine is None or others is None else min(mine, others)
+        """That of both."""
+        assert self.one.deadline() == self.other.deadline()
+        return self.other.deadline()
 
 
-@given(st.lists(STEPS | st.sampled_from(CALL), max_size=60))
-@example([*CALL, *CALL, ("wait", "", 300), *CALL])
-@example([*CALL, ("submit again", "", 0), ("result", "", 0)])
-@example([*CALL, ("born", "n2", 0), *CALL, *CALL])
-@example([*CALL, ("submit", "", 0), ("wait", "", 1000)])
-@example([*CALL, ("wait", "", 300), ("submit", "", 0), ("wait", "", 1000)])
-@example([BORN, *CALL, ("gone", "n1", 0), ("gone", "n2", 0)])
-@example([BORN, ("submit", "", 0), ("result", "n1", 0), *CALL])
-@example([BORN, ("submit", "", 0), ("result", "n2", 0), *CALL])
-@example([("submit", "", 0), BORN, ("gone", "n1", 0), ("result", "n2", 0)])
-@example([("submit", "", 0), ("wait", "", 1000), ("result", "n1", 0), ("submit", "", 0)])
-@example([("submit", "", 0), ("wait", "", 1000), ("submit again", "", 0), ("result", "n1", 0), ("submit", "", 0)])
-@example([*[("submit", "n1", 0)] * 3, ("refused", "n1", 0), ("result", "n1", 1), ("result", "n1", 2), ("wait", "", 10)])
-@example([("submit", "", 0), ("wait", "", 1000), ("withdraw", "", 0), ("submit", "n1", 0), ("result", "", 0), CALL[0]])
-@example([("submit", "", 0), ("refused", "n1", 0), ("wait", "", 600), ("result", "n1", 0), *[("submit", "", 0)] * 2])
-def test_what_is_written_down_later_changes_nothing_that_is_said(steps: list[tuple[str, Any, Any]]) -> None:
-    pair = Pair()
+@given(st.lists(STEPS | st.sampled_from(CALL), max_size=60), st.sampled_from([0, 7]))
+@example([*CALL, *CALL, ("wait", "", 300), *CALL], 0)
+@example([*CALL, ("submit again", "", 0), ("result", "", 0)], 0)
+@example([*CALL, ("born", "n2", 0), *CALL, *CALL], 0)
+@example([*CALL, ("submit", "", 0), ("wait", "", 1000)], 0)
+@example([*CALL, ("wait", "", 300), ("submit", "", 0), ("wait", "", 1000)], 0)
+@example([*CALL, ("submit", "", 0), BORN, ("submit", "", 0)], 0)
+@example([*CALL, ("submit", "", 200_000), ("wait", "", 1000)], 7)
+@example([("submit", "", 200_000), ("wait", "", 1000), ("result", "", 0), *CALL, ("submit", "", 200_000), WAIT], 7)
+@example([*CALL, ("submit", "", 0), ("submit", "", 0), WAIT], 0)
+@example([*CALL, ("submit", "n2", 0), WAIT], 0)
+@example([*CALL, ("submit a step", "", 0), WAIT], 0)
+@example([("submit", "", 0), ("leaves", "n1", 0), ("result", "", 0), ("submit", "", 0)], 0)
+@example([BORN, *CALL, *CALL, *CALL], 7)
+@example([BORN, *CALL, ("gone", "n1", 0), ("gone", "n2", 0)], 0)
+@example([BORN, ("submit", "", 0), ("result", "n1", 0), *CALL], 0)
+@example([BORN, ("submit", "", 0), ("result", "n2", 0), *CALL], 0)
+@example([("submit", "", 0), BORN, ("gone", "n1", 0), ("result", "n2", 0)], 0)
+@example([("submit", "", 0), ("wait", "", 1000), ("result", "n1", 0), ("submit", "", 0)], 0)
+@example([("submit", "", 0), ("wait", "", 1000), ("submit again", "", 0), ("result", "n1", 0), ("submit", "", 0)], 0)
+@example(
+    [*[("submit", "n1", 0)] * 3, ("refused", "n1", 0), ("result", "n1", 1), ("result", "n1", 2), ("wait", "", 10)], 0
+)
+@example(
+    [("submit", "", 0), ("wait", "", 1000), ("withdraw", "", 0), ("submit", "n1", 0), ("result", "", 0), CALL[0]], 0
+)
+@example([("submit", "", 0), ("refused", "n1", 0), ("wait", "", 600), ("result", "n1", 0), *[("submit", "", 0)] * 2], 0)
+def test_what_is_written_down_later_changes_nothing_that_is_said(steps: list[tuple[str, Any, Any]], wait: int) -> None:
+    pair = Pair(wait)
     for step in steps:
         pair.act(*step)
     pair.wait(pair.now + 20_000)
