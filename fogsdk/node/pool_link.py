@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from fogsdk.node.worker_frames import Frame, Inbox, attached, descriptors, pack
+from fogsdk.node.worker_frames import PIECES, Frame, Inbox, attached, descriptors, pack
 from fogsdk.wire.messages import Body
 
-_PIECES = 16  # pieces of frames to give to one system call
-_ENOUGH = 8  # of them that are not kept back for more
+_ENOUGH = 8  # pieces that are not kept back for more
 
 
 class Link:
@@ -130,7 +129,7 @@ class Link:
             else:
                 # Those of frames that are still to come may go first: they are taken in the same order.
                 shared = attached(descriptors(self._unsent_shared))
-                sent = self._socket.sendmsg(list(islice(self._unsent, _PIECES)), shared)
+                sent = self._socket.sendmsg(list(islice(self._unsent, PIECES)), shared)
                 self._unsent_shared.clear()
         except BlockingIOError:
             return

@@ -43,7 +43,7 @@ _JOB_HEAD, _RESULT_HEAD = struct.Struct("!BIQH"), struct.Struct("!BIQd")
 _JOB_FIELDS, _RESULT_FIELDS = _JOB_HEAD.size - _KIND_AND_SIZE.size, _RESULT_HEAD.size - _KIND_AND_SIZE.size
 _HEADER_LIMIT = 1024 * 1024
 _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
-_PIECES = 16  # to give to one system call
+PIECES = 16  # of frames, to give to one system call
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
 _MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
@@ -116,7 +116,7 @@ def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body
     if len(pieces) == 1 and not shared:
         sent = connection.send(pieces[0])
     else:
-        sent = connection.sendmsg(pieces[:_PIECES], attached(shared))
+        sent = connection.sendmsg(pieces[:PIECES], attached(shared))
     for piece in pieces:
         if sent < len(piece):
             connection.sendall(memoryview(piece)[sent:])
