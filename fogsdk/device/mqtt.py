@@ -81,7 +81,7 @@ class MqttConnection:
         self._unsent: int | None = 0
         self._took_more = False
         self._has_certificate = credentials.cert is not None
-        client = self._client = _Client(client_id, self._hear)
+        client = self._client = _Client(client_id, self._hear, broker.local)
         username = broker.username if broker.username is not None else credentials.username
         if username is not None:
             client.username_pw_set(username, broker.password if broker.password is not None else credentials.password)
@@ -108,7 +108,8 @@ class MqttConnection:
         except (OSError, ValueError) as error:
             raise ConnectionFailed(f"{self.broker}: {describe(error)}") from error
         self._opened = time.monotonic()
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     @property
@@ -273,18 +274,32 @@ def _wait_writable(sock: Any, seconds: float) -> None:
 class _Client(paho.Client):
     """paho, but that its socket is ours. ``wire`` is there once it connects."""
 
-    def __init__(self, client_id: str, hear: Callable[[str, bytes], None]) -> None:
+    def __init__(self, client_id: str, hear: Callable[[str, bytes], None], local: str) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311)
         self._hear = hear
+        self._local = local
         self.wire: MqttSocket
 
     def _create_socket(self) -> Any:
-        self.wire = MqttSocket(super()._create_socket(), self._hear)
+        raw = _local_socket(self._local) if self._local else None
+        self.wire = MqttSocket(raw or super()._create_socket(), self._hear)
         return self.wire
 
     def heard(self, at: float) -> None:
         """Something came, though paho did not read it: the connection is alive."""
         self._last_bytes_received = max(at, self._last_bytes_received)
+
+
+def _local_socket(path: str) -> Any:
+    """A connected socket; None where nobody is there."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(CONNECT_TIMEOUT)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        return None
+    return sock
 
 
 def unsent(sock: Any) -> int | None:

@@ -15,7 +15,8 @@ DEFAULT_SITE = "home"
 
 @dataclass(frozen=True)
 class BrokerUrl:
-    """One broker, or with ``coap`` one node, and how to log in to it. ``site`` is empty where the URL names none."""
+    """One broker, or with ``coap`` one node, and how to log in to it. ``site`` is empty where the URL names none.
+    ``local`` is the path of a socket by which this program gets to the same broker sooner, where there is one."""
 
     host: str
     port: int
@@ -24,6 +25,7 @@ class BrokerUrl:
     password: str | None = field(default=None, repr=False)
     site: str = ""
     coap: bool = False
+    local: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -15,7 +15,6 @@ import os
 import random
 import shutil
 import socket
-import ssl
 import sys
 import tempfile
 import time
@@ -26,6 +25,9 @@ from pathlib import Path
 from typing import Literal
 
 from fogsdk.errors import ConfigError, ConnectionFailed
+from fogsdk.node import broker_follow
+from fogsdk.node.broker_greeting import answers
+from fogsdk.node.broker_socket import BrokerSocket
 from fogsdk.wire.limits import MESSAGE_SIZE
 
 _log = logging.getLogger(__name__)
@@ -38,9 +40,7 @@ _PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")  # often not in
 # Below those that the system gives to connections: a client that tries to reach a dead broker could be given
 # the broker's own port, connect to itself, and keep the broker away.
 _FREE_PORTS = range(20_000, 30_000)
-_CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x05\x00\x00"  # MQTT 3.1.1, clean session, keepalive 5 s, no id
-_CONNACK = b"\x20\x02"
-_DISCONNECT = b"\xe0\x00"
+_OF_NO_USE = "TCP_NODELAY"  # mosquitto says that it cannot be set, each time that somebody comes by another way
 
 _MOSQUITTO = f"""\
 # A QoS 1 round trip takes 0.6 ms; 88 ms without this.
@@ -129,6 +129,7 @@ class Broker:
         self._settings += "".join(f"{name} {path.absolute()}\n" for name, path in files.items() if path)
         self._wanted = _first_listener(config) if config else _Listener(host, port, tls=bool(certificate))
         self._listener = self._wanted
+        self._socket: BrokerSocket | None = None
         self._on_death = on_death
         self._process: asyncio.subprocess.Process | None = None
         self._printed: deque[str] = deque(maxlen=20)
@@ -156,18 +157,27 @@ class Broker:
         return f"{scheme}://{f'[{address}]' if ':' in address else address}:{self.port}"
 
     @property
+    def local(self) -> str:
+        """The path of a socket by which programs of this user on this computer reach it sooner; empty without one."""
+        return self._socket.path if self._socket else ""
+
+    @property
     def pid(self) -> int | None:
         """The process that serves; None while there is none."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self) -> None:
         """Start it and wait until it accepts connections; raises ConnectionFailed with what it printed."""
+        self._open_socket()
         for left in (2, 1, 0):
             try:
                 process = await self._launch(self._wanted)
                 break
-            except ConnectionFailed:
-                if self._wanted.port or not left:  # a free port may be taken between choosing and using it
+            except BaseException as error:
+                had_socket = self._close_socket()
+                # A free port may be taken between choosing and using it, and mosquitto before 2.0 knows no such socket.
+                may_help = had_socket or not self._wanted.port
+                if not isinstance(error, ConnectionFailed) or not left or not may_help:
                     raise
         self._keeper = asyncio.create_task(self._keep(process))
 
@@ -178,6 +188,19 @@ class Broker:
             await asyncio.wait([self._keeper])
             self._keeper = None
         await self._end()
+        self._close_socket()
+
+    def _open_socket(self) -> None:
+        if self._program and not self._config:
+            with contextlib.suppress(OSError):  # then TCP it is
+                self._socket = BrokerSocket(broker_follow.users(self._program))
+
+    def _close_socket(self) -> bool:
+        """Do without the socket from here on; returns whether there was one."""
+        had, self._socket = self._socket, None
+        if had:
+            had.close()
+        return had is not None
 
     async def ready(self) -> None:
         """Wait until it accepts connections: at once, except while it is being started again."""
@@ -253,20 +276,22 @@ class Broker:
             yield [*follow, self._program, "-c", str(self._config)]
         else:
             with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8") as file:
+                if self._socket:  # before the other listener, which the settings for TLS are about
+                    file.write(f"listener 0 {self._socket.path}\n")
                 file.write(f"listener {self._listener.port} {self._listener.host}\n{self._settings}")
                 file.flush()
                 Path(file.name).chmod(0o644)  # for the user mosquitto; there is nothing secret in it
                 yield [*follow, self._program, "-c", file.name]
 
     async def _wait_until_up(self, process: asyncio.subprocess.Process) -> None:
-        deadline = time.monotonic() + _START
-        while not await _answers(self._listener):
+        deadline, listener = time.monotonic() + _START, self._listener
+        while not await answers(listener.address, listener.port, listener.tls):
             if process.returncode is not None:
                 why = await self._last_words(process)
-                raise ConnectionFailed(f"no broker on {self._listener}: {why}")
+                raise ConnectionFailed(f"no broker on {listener}: {why}")
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
-                    f"{self.kind} does not answer on {self._listener} after {_START:.0f} s; it printed: "
+                    f"{self.kind} does not answer on {listener} after {_START:.0f} s; it printed: "
                     + " ".join(self._printed)
                 )
             await asyncio.sleep(0.02)
@@ -277,7 +302,7 @@ class Broker:
         while data := await output.read(2**16):
             for line in data.decode(errors="replace").splitlines():
                 self._printed.append(line)
-                _log.log(level, "%s: %s", self.kind, line)
+                _log.log(logging.DEBUG if _OF_NO_USE in line else level, "%s: %s", self.kind, line)
 
     async def _last_words(self, process: asyncio.subprocess.Process) -> str:
         if self._reader:
@@ -356,31 +381,3 @@ def _bindable(listener: _Listener) -> _Listener:
     raise ConnectionFailed(
         f"a broker cannot listen on {listener}: {problem.strerror}; end the program that does, or choose another port"
     ) from problem
-
-
-async def _answers(listener: _Listener) -> bool:
-    """Whether an MQTT broker answers there, be it that it does not know us."""
-    try:
-        return await asyncio.wait_for(_greet(listener), 2)
-    except ssl.SSLError:
-        return True  # it wants a certificate of its clients
-    except (OSError, EOFError, asyncio.TimeoutError):
-        return False
-
-
-async def _greet(listener: _Listener) -> bool:
-    context = None
-    if listener.tls:
-        context = ssl.create_default_context()
-        context.check_hostname = False  # nothing is entrusted to it, it only has to answer
-        context.verify_mode = ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(listener.address, listener.port, ssl=context)
-    try:
-        writer.write(_CONNECT)
-        answer = await reader.readexactly(4)
-        writer.write(_DISCONNECT)
-        return answer.startswith(_CONNACK)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()

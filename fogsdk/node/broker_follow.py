@@ -11,7 +11,6 @@ This file is run by its path, so it imports nothing but the standard library.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -24,8 +23,9 @@ def main(arguments: list[str]) -> None:
     """Become the program ``arguments[1:]``, tied to the life of the process ``arguments[0]``."""
     parent, program = int(arguments[0]), arguments[1:]
     if sys.platform == "linux":
-        if os.geteuid() == 0 and Path(program[0]).name == "mosquitto":
-            _become("mosquitto", "nobody")
+        import ctypes  # before the user is another, who may not be able to read it; the daemon has no use for it
+
+        _become(users(program[0]))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
         leave_watcher()
@@ -33,12 +33,19 @@ def main(arguments: list[str]) -> None:
         os.execv(program[0], program)  # noqa: S606 - the point of this file
 
 
-def _become(*users: str) -> None:
+def users(program: str) -> tuple[str, ...]:
+    """As whom a program is to run: the first of these that exists. None of them: as whoever this is."""
+    return ("mosquitto", "nobody") if os.geteuid() == 0 and Path(program).name == "mosquitto" else ()
+
+
+def _become(users: tuple[str, ...]) -> None:
     """Take the first of ``users`` that exists.
 
     mosquitto does so itself when root starts it; but a change of user cancels the death signal, so it comes
     first.
     """
+    if not users:
+        return
     import pwd
 
     known = {entry.pw_name: entry for entry in pwd.getpwall()}

@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fogsdk import __version__
@@ -240,7 +241,7 @@ class Daemon:
             return
         self._broker = broker
         log.info("serving a broker (%s) at %s port %d", broker.kind, settings.host, broker.port)
-        self.runtime.add_broker(parse(broker.url))
+        self.runtime.add_broker(replace(parse(broker.url), local=broker.local))
         if self._discovery is not None:
             await self._discovery.announce_broker(broker.port, tls=broker.url.startswith("mqtts:"), host=broker.host)
 

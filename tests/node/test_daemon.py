@@ -105,6 +105,23 @@ def test_a_broker_on_the_loopback_is_announced_on_this_computer_alone(home: Home
     assert eventually(found) == [f"mqtt://{LOOPBACK}:{home.port}/{home.site}"]
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["at first", "after the broker was killed"])
+def test_a_node_reaches_the_broker_that_it_serves_by_a_socket_of_its_own(home: Home, *, killed: bool) -> None:
+    node = home.start("one", "--no-mdns", "--broker", "mosquitto")
+    node.wait_for("connected to")
+    with fogsdk.connect(f"mqtt://{LOOPBACK}:{home.port}/{home.site}") as fog:
+        assert fog.run("increment", 1, deadline=20) == 2
+        if killed:
+            _broker_of(node).kill()
+            node.wait_for("lost")
+            assert fog.run("increment", 2, deadline=20) == 3
+        daemon = psutil.Process(node.pid)
+        by_tcp = [each for each in daemon.net_connections("tcp") if str(home.port) in str(each.raddr)]
+        by_socket = [each for each in _broker_of(node).net_connections("unix") if str(each.laddr).endswith("/mqtt")]
+        assert by_tcp == []
+        assert len(by_socket) == 2  # the one that listens, and the node's
+
+
 def test_a_broker_that_is_killed_is_started_again_and_the_node_returns_to_it(home: Home) -> None:
     node = home.start("one", "--no-mdns")
     node.wait_for("connected to")
