@@ -86,7 +86,7 @@ def _start(services: Services) -> tuple[subprocess.Popen[bytes], float]:
     """Start a node; returns it, and the seconds until its first task was done."""
     with fogsdk.connect(services.broker) as fog:
         begin = time.perf_counter()
-        node = start_node(services, "--workers", "2")
+        node = start_node(services, "--brokers", services.broker, "--workers", "2")
         fog.submit("increment", 1).result(30)
         return node, time.perf_counter() - begin
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".venv-bench"
 PYTHON = FOLDER / "bin" / "python"
 _INSTALLED = FOLDER / "installed.json"
-_PROGRAMS = {"mosquitto": "mosquitto", "redis": "redis-server"}
+_PROGRAMS = {"mosquitto": "mosquitto", "own": "mosquitto", "redis": "redis-server"}
 SBIN = os.pathsep + "/usr/sbin" + os.pathsep + "/usr/local/sbin"
 
 

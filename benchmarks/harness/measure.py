@@ -57,7 +57,7 @@ class Measurement:
         from benchmarks.harness import processes
 
         self._say("starting")
-        if self._peer.broker:
+        if self._peer.broker in ("mosquitto", "redis"):
             self._services.start_broker(self._peer.broker)
         contender = make(self._peer)
         contender.start(self._services)

@@ -162,7 +162,7 @@ def _versions(peers: list[Peer]) -> list[str]:
     names = [re.split(r"[\[ ]", package)[0] for peer in peers for package in peer.packages]
     told = [f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys([*names, "fogsdk", "cbor2"])]
     brokers = {peer.broker for peer in peers}
-    if "mosquitto" in brokers:
+    if brokers & {"mosquitto", "own"}:
         told.append(f"mosquitto {_first_number(program('mosquitto'), '-h')}")
     if "redis" in brokers:
         told.append(f"Redis {_first_number(program('redis-server'), '--version')}")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import processes
@@ -61,6 +62,7 @@ def measure(peer: Peer, plan: Plan, show: Callable[[str], None]) -> dict[str, An
     flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     patience = PATIENCE + 2 * len(peer.works) * plan.seconds
     with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)  # a mosquitto that root starts becomes a user who has to find its files there
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.harness.measure", peer.module, *flags],
             stdin=subprocess.DEVNULL,

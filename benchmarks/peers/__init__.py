@@ -12,7 +12,8 @@ ECHOES = ("increment", "echo")
 
 @dataclass(frozen=True)
 class Peer:
-    """One contender: its module here, its name in the tables, what it needs.
+    """One contender: its module here, its name in the tables, what it needs. It has a ``broker`` started for it, or
+    serves one of its ``own``, a mosquitto.
 
     ``packages`` are what pip installs, the first the one whose version is told.
     """
@@ -20,7 +21,7 @@ class Peer:
     module: str
     title: str
     kind: Literal["floor", "fogsdk", "peer"]
-    broker: Literal["mosquitto", "redis", ""] = ""
+    broker: Literal["mosquitto", "redis", "own", ""] = ""
     packages: tuple[str, ...] = ()
     works: tuple[str, ...] = ALL
 
@@ -31,7 +32,8 @@ PEERS = (
     Peer("pipe", "one pipe to a worker", "floor"),
     Peer("composed", "composed floor", "floor", "mosquitto"),
     Peer("obvious", "the obvious way", "floor", "mosquitto", ("paho-mqtt",)),
-    Peer("fog_mqtt", "fogsdk over MQTT", "fogsdk", "mosquitto"),
+    Peer("fog_mqtt", "fogsdk over MQTT", "fogsdk", "own"),
+    Peer("fog_elsewhere", "fogsdk over MQTT, broker elsewhere", "fogsdk", "mosquitto"),
     Peer("fog_coap", "fogsdk over CoAP (64 KiB: 4 at once)", "fogsdk", "", ("aiocoap",)),
     Peer("fog_http", "fogsdk over HTTP", "fogsdk", "", ("aiohttp",)),
     Peer("celery_redis", "Celery + Redis", "peer", "redis", ("celery[redis]",)),

@@ -1,4 +1,5 @@
-"""fogsdk as it is: a real ``fognode`` with two workers, mosquitto, and the SDK; everything at its defaults."""
+"""fogsdk as it is: a real ``fognode`` with two workers, which serves its mosquitto itself, and the SDK; everything at
+its defaults. The device comes by TCP, the node by a socket of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 import fogsdk
 from benchmarks.harness.contender import Contender
-from benchmarks.harness.services import Services
+from benchmarks.harness.services import Services, free_port
 from fogsdk.device.future import FogFuture
 
 
@@ -15,8 +16,9 @@ class FogMqtt(Contender):
     """The device."""
 
     def start(self, services: Services) -> None:
-        start_node(services, "--workers", "2")
-        self._fog = fogsdk.connect(services.broker)
+        port = free_port()
+        start_node(services, "--broker", "mosquitto", "--broker-port", str(port), "--workers", "2")
+        self._fog = fogsdk.connect(f"mqtt://127.0.0.1:{port}")
 
     def submit(self, work: str, argument: Any) -> FogFuture:
         return self._fog.submit(work, argument)
@@ -26,7 +28,6 @@ class FogMqtt(Contender):
 
 
 def start_node(services: Services, *flags: str) -> subprocess.Popen[bytes]:
-    """Start a node that offers the works, at the broker that runs already, if there is one."""
-    brokers = ("--brokers", services.broker) if services.broker else ()
+    """Start a node that offers the works: without a broker, if the ``flags`` name none."""
     quietly = ("--broker", "none", "--no-mdns", "--log-level", "warning", "--no-keep-journal")
-    return services.python("fogsdk.node.main", "--tasks", "benchmarks.harness.offered", *brokers, *quietly, *flags)
+    return services.python("fogsdk.node.main", "--tasks", "benchmarks.harness.offered", *quietly, *flags)
