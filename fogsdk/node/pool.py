@@ -145,8 +145,9 @@ class Pool:
             self._give(job, worker)
 
     def _give(self, job: Start, worker: Worker) -> None:
+        others = bool(self._running)
         self._running[job.job] = worker
-        worker.give(job)
+        worker.give(job, soon=others and job.quick)
         if self._busy_poll and job.quick and len(self._running) == 1:
             # In the next turn: what this one sends to others is not to wait for it.
             self._loop.call_soon(self._loop.call_soon, self._await, job.job, worker)

@@ -14,8 +14,6 @@ from typing import Any
 from fogsdk.node.worker_frames import PIECES, Frame, Inbox, attached, descriptors, pack
 from fogsdk.wire.messages import Body
 
-_ENOUGH = 8  # pieces that are not kept back for more
-
 
 class Link:
     """Speaks frames over ``connection``, which it owns from here on.
@@ -45,7 +43,8 @@ class Link:
 
     def send(self, fields: Sequence[Any], bodies: Sequence[Body] = (), *, soon: bool = False) -> None:
         """Send a frame: what the socket does not take at once follows when it can. ``soon`` is together with what else
-        there is in this turn of the event loop."""
+        there is in this turn of the event loop, or as much of that as one system call takes: each may wake a process,
+        which takes longer than all else that is done for a small job."""
         if self._closed:
             return
         waiting = bool(self._unsent)
@@ -55,7 +54,7 @@ class Link:
         self._unsent += pieces
         if soon and not waiting:
             self._loop.call_soon(self._write_first)
-        elif not waiting or (soon and len(self._unsent) == _ENOUGH):
+        elif not waiting or (soon and len(self._unsent) == PIECES):
             self._write_first()
 
     def _write_first(self) -> None:

@@ -56,13 +56,13 @@ class Worker:
         """The job that it runs."""
         return next(iter(self.jobs.values()), None)
 
-    def give(self, job: Start) -> None:
-        """Send it a job."""
+    def give(self, job: Start, *, soon: bool) -> None:
+        """Send it a job; ``soon`` is together with those that follow."""
         memory = self._memory if job.memory is None else job.memory
         self._given += 1
         self.jobs[self._given] = job
         is_first = len(self.jobs) == 1
-        self.link.send([self._given, job.kind, job.name, job.shares or None, memory], job.bodies, soon=not is_first)
+        self.link.send([self._given, job.kind, job.name, job.shares or None, memory], job.bodies, soon=soon)
         if is_first:
             self._begin()
         elif self._watching is None:

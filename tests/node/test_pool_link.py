@@ -12,7 +12,7 @@ import pytest
 
 from fogsdk.node import worker_frames
 from fogsdk.node.pool_link import Link
-from fogsdk.node.worker_frames import Frame
+from fogsdk.node.worker_frames import PIECES, Frame, Inbox
 from tests.node.executor_contract import PATIENCE, on_a_loop
 
 
@@ -49,3 +49,31 @@ async def test_who_polls_gets_what_is_there_at_once_and_waits_no_longer_than_it_
         assert heard == [([1, "done", 0.5], (b"body",))]
         link.close()
         assert not link.busy_poll(PATIENCE)
+
+
+@on_a_loop
+async def test_what_may_leave_soon_leaves_at_the_end_of_a_turn_or_with_as_much_as_one_system_call_takes() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    link = Link(ours, print, on_end=lambda: None)
+    inbox = Inbox(theirs)
+
+    def came() -> int:
+        try:
+            return len(inbox.receive() or [])
+        except BlockingIOError:
+            return 0
+
+    with theirs:
+        link.send(["at once"])
+        assert came() == 1
+        for number in range(PIECES - 1):
+            link.send([number], soon=True)
+        assert came() == 0
+        link.send(["the last one"], soon=True)
+        assert came() == PIECES
+        link.send(["alone"], soon=True)
+        assert came() == 0
+        await asyncio.sleep(0)
+        assert came() == 1
+        link.close()
