@@ -120,6 +120,7 @@ def test_a_node_reaches_the_broker_that_it_serves_by_a_socket_of_its_own(home: H
         by_socket = [each for each in _broker_of(node).net_connections("unix") if str(each.laddr).endswith("/mqtt")]
         assert by_tcp == []
         assert len(by_socket) == 2  # the one that listens, and the node's
+    assert "TCP_NODELAY" not in node.output, "mosquitto says so of each such connection, to nobody's use"
 
 
 def test_a_broker_that_is_killed_is_started_again_and_the_node_returns_to_it(home: Home) -> None:
