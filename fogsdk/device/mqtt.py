@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fogsdk.device.mqttsocket import MqttSocket
 from fogsdk.device.pulse import MOST_PATIENCE, Pulse
-from fogsdk.device.url import BrokerUrl, Credentials
+from fogsdk.device.url import BrokerUrl, Credentials, Local
 from fogsdk.errors import ConfigError, ConnectionFailed
 
 log = logging.getLogger(__name__)
@@ -274,32 +274,20 @@ def _wait_writable(sock: Any, seconds: float) -> None:
 class _Client(paho.Client):
     """paho, but that its socket is ours. ``wire`` is there once it connects."""
 
-    def __init__(self, client_id: str, hear: Callable[[str, bytes], None], local: str) -> None:
+    def __init__(self, client_id: str, hear: Callable[[str, bytes], None], local: Local | None) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=paho.MQTTv311)
         self._hear = hear
         self._local = local
         self.wire: MqttSocket
 
     def _create_socket(self) -> Any:
-        raw = _local_socket(self._local) if self._local else None
+        raw = self._local() if self._local else None
         self.wire = MqttSocket(raw or super()._create_socket(), self._hear)
         return self.wire
 
     def heard(self, at: float) -> None:
         """Something came, though paho did not read it: the connection is alive."""
         self._last_bytes_received = max(at, self._last_bytes_received)
-
-
-def _local_socket(path: str) -> Any:
-    """A connected socket; None where nobody is there."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(CONNECT_TIMEOUT)
-    try:
-        sock.connect(path)
-    except OSError:
-        sock.close()
-        return None
-    return sock
 
 
 def unsent(sock: Any) -> int | None:

@@ -65,6 +65,8 @@ class Worker:
         self.link.send([self._given, job.kind, job.name, job.shares or None, memory], job.bodies, soon=soon)
         if is_first:
             self._begin()
+            if soon:
+                self._loop.call_soon(self._has_left, self._given)
         elif self._watching is None:
             self._watch()
 
@@ -91,6 +93,13 @@ class Worker:
             self._watching.cancel()
         jobs, self.jobs = list(self.jobs.values()), {}
         return jobs
+
+    def _has_left(self, number: int) -> None:
+        """Its time counts from here on, if it is the first: what else there was to do in that turn may have been
+        much."""
+        if next(iter(self.jobs), None) == number:
+            self._limits.lift()
+            self._begin()
 
     def _begin(self) -> None:
         self.begun, job = self._loop.time(), self.job

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
+import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +18,11 @@ from typing import Literal
 import pytest
 
 from fogsdk.device.mqtt import MqttConnection
-from fogsdk.device.url import BrokerUrl, Credentials
+from fogsdk.device.url import BrokerUrl, Credentials, Local
 from fogsdk.errors import ConnectionFailed
 from fogsdk.node import broker_socket
 from fogsdk.node.broker import Broker, find_mosquitto
-from tests.broker.mqtt import Client, serving
+from tests.broker.mqtt import TIMEOUT, Client, serving
 from tests.support.waiting import eventually
 
 if find_mosquitto() is None:
@@ -33,7 +38,7 @@ exec {mosquitto} "$@"
 class Speaker:
     """A connection as nodes have it, driven by hand; what it heard is in ``heard``."""
 
-    def __init__(self, port: int, local: str, login: Credentials | None = None) -> None:
+    def __init__(self, port: int, local: Local, login: Credentials | None = None) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.said: list[str] = []
         self.connection = MqttConnection(
@@ -58,6 +63,14 @@ class Speaker:
         eventually(drive)
 
 
+def place_of(broker: Broker) -> Path:
+    """Where its socket is."""
+    connection = broker.local()
+    assert connection is not None
+    with connection:
+        return Path(connection.getpeername())
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """One that the user mosquitto can look into, unlike pytest's own."""
@@ -68,9 +81,9 @@ def folder() -> Iterator[Path]:
 
 def test_messages_pass_between_it_and_tcp_and_it_is_gone_with_the_broker() -> None:
     with serving(kind="mosquitto") as broker, Client(broker.port) as other:
-        place = Path(broker.local)
         speaker = Speaker(broker.port, broker.local)
-        assert speaker.connection.socket.getpeername() == broker.local
+        place = Path(speaker.connection.socket.getpeername())
+        assert place.name == "mqtt"
         speaker.until(lambda: "up" in speaker.said)
         speaker.connection.subscribe(["a"])
         other.subscribe("b")
@@ -87,7 +100,7 @@ def test_messages_pass_between_it_and_tcp_and_it_is_gone_with_the_broker() -> No
 
 def test_nobody_else_can_look_into_its_folder() -> None:
     with serving(kind="mosquitto") as broker:
-        mode = Path(broker.local).parent.stat().st_mode
+        mode = place_of(broker).parent.stat().st_mode
         assert stat.S_IMODE(mode) == 0o700
 
 
@@ -109,7 +122,9 @@ def test_who_comes_by_it_needs_a_login_where_others_do(folder: Path) -> None:
 
 def test_where_nobody_is_at_it_the_way_is_tcp(folder: Path) -> None:
     with serving(kind="mosquitto") as broker:
-        speaker = Speaker(broker.port, str(folder / "nobody"))
+        nobody = broker_socket.BrokerSocket()
+        speaker = Speaker(broker.port, nobody.connect)
+        nobody.close()
         assert speaker.connection.socket.getpeername() == ("127.0.0.1", broker.port)
         speaker.until(lambda: speaker.said)
         assert speaker.said == ["up"]
@@ -122,21 +137,103 @@ def test_a_mosquitto_that_knows_no_such_sockets_serves_without(folder: Path, mon
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     with serving(kind="mosquitto") as broker:
-        assert broker.local == ""
+        assert broker.local() is None
         with Client(broker.port):
             pass
 
 
-@pytest.mark.parametrize("why", ["a folder that is too deep", "no user of that name"])
+@pytest.mark.parametrize(
+    ("place", "users", "why"),
+    [
+        ("d" * 100, (), "too long"),
+        ("d", ("nobody-of-that-name",), "there is no user"),
+        ("with a space", (), "cannot stand in"),
+        ("with a\nnewline", (), "cannot stand in"),
+        ("no text \udcff", (), "cannot stand in"),
+    ],
+    ids=["too deep", "no user of that name", "a space", "a newline", "not UTF-8"],
+)
 def test_where_there_is_no_place_for_one_nothing_is_left_behind(
-    why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, users: tuple[str, ...], why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deep = folder / ("d" * 100 if "deep" in why else "d")
-    deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    with pytest.raises(OSError, match="too long" if "deep" in why else "there is no user"):
-        broker_socket.BrokerSocket(() if "deep" in why else ("nobody-of-that-name",))
-    assert list(deep.iterdir()) == []
+    there = folder / place
+    there.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(there))
+    with pytest.raises(OSError, match=why):
+        broker_socket.BrokerSocket(users)
+    assert list(there.iterdir()) == []
+
+
+def test_a_broker_whose_socket_would_have_a_space_in_its_path_removes_no_file_of_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mosquitto takes a path as far as the space, and removes what lies there to make its socket."""
+    (folder / "my").write_text("precious")
+    (folder / "my folder").mkdir(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "my folder"))
+    with serving(kind="mosquitto") as broker:
+        assert broker.local() is None
+    assert (folder / "my").read_text() == "precious"
+
+
+def test_a_broker_that_is_killed_comes_back_without_its_socket_when_the_folder_is_gone() -> None:
+    async def scenario() -> None:
+        deaths: asyncio.Queue[str] = asyncio.Queue()
+        broker = Broker(port=0, kind="mosquitto", on_death=deaths.put_nowait)
+        await broker.start()
+        speaker = Speaker(broker.port, broker.local)
+        speaker.until(lambda: speaker.said)
+        shutil.rmtree(place_of(broker).parent)
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        said = await asyncio.wait_for(deaths.get(), TIMEOUT)
+        assert said.endswith("printed: nothing"), "nor who came by the socket, which explains no death"
+        await asyncio.wait_for(broker.ready(), TIMEOUT)
+        with Client(broker.port):
+            pass
+        assert broker.local() is None
+        speaker.connection.close()
+        await broker.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("how", ["open to all", "another user's", "a link"])
+def test_who_made_the_folder_anew_is_not_trusted(how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    place = broker_socket.BrokerSocket()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place.path)
+        listener.listen()
+        assert (real := place.connect()) is not None
+        real.close()
+        private = Path(place.path).parent
+        if how == "open to all":
+            private.chmod(0o755)
+        elif how == "another user's":
+            if os.geteuid():
+                pytest.skip("needs root, to give a folder to another user")
+            os.chown(private, 12345, -1)
+        else:
+            private.symlink_to(private.rename(folder / "elsewhere"))
+        assert place.connect() is None
+    place.close()
+
+
+def test_what_a_killed_process_left_behind_is_removed_by_the_next_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = "from fogsdk.node.broker_socket import BrokerSocket as S; import os; s = S(); open(s.path, 'w'); "
+    killed = [sys.executable, "-c", made + "print(s.path, flush=True); os.kill(os.getpid(), 9)"]
+    path = subprocess.run(killed, env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.PIPE, check=False).stdout
+    left = Path(path.decode().strip())
+    assert left.exists()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    first, second = broker_socket.BrokerSocket(), broker_socket.BrokerSocket()
+    assert {each.name for each in folder.iterdir()} == {Path(each.path).parent.name for each in (first, second)}
+    first.close()
+    second.close()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["amqtt", "mosquitto"])
@@ -152,7 +249,7 @@ def test_other_brokers_and_those_with_a_configuration_of_their_own_have_none(
         config.chmod(0o644)
         options = {"config": config}
     with serving(kind=kind, **options) as broker:
-        assert broker.local == ""
+        assert broker.local() is None
 
 
 def test_a_broker_that_does_not_come_up_leaves_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from fogsdk.node.pool import Pool
 from fogsdk.node.pool_link import Link
 from fogsdk.node.pool_worker import DEPTH
 from fogsdk.wire import values
+from fogsdk.wire.messages import Body
 from tests.node.executor_contract import TASKS, Bench, at_bench, on_a_loop
 from tests.node.pool_support import fork_server
 
@@ -115,6 +119,38 @@ async def test_a_timeout_counts_from_when_the_job_begins_and_holds_for_it_alone(
         assert event.type == "TaskTimeout"
         assert event.ran >= 600
         assert isinstance(await bench.outcome(last), JobDone)
+
+
+@on_a_loop
+async def test_a_timeout_counts_from_when_the_job_has_left_however_long_the_rest_of_that_turn_is() -> None:
+    async with at_bench(Pool([TASKS], 2)) as bench:
+        await bench.value("increment", 1)
+        await bench.begun(bench.start("hang"))
+        job = bench.start("increment", 1, quick=True, timeout=200)
+        time.sleep(0.25)  # noqa: ASYNC251 - the turn of the event loop is to last
+        assert isinstance(await bench.outcome(job), JobDone)
+
+
+@on_a_loop
+async def test_quick_jobs_leave_together_where_others_run_and_all_else_leaves_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent, send = [], Link.send
+
+    def record(link: Link, fields: Sequence[Any], bodies: Sequence[Body] = (), *, soon: bool = False) -> None:
+        sent.append(soon)
+        send(link, fields, bodies, soon=soon)
+
+    monkeypatch.setattr(Link, "send", record)
+    async with at_bench(Pool([TASKS], 2)) as bench:
+        await bench.value("increment", 1, quick=True)
+        assert sent == [False], "it is alone"
+        hanging = bench.start("hang")
+        await bench.begun(hanging)
+        await bench.value("increment", 1)
+        assert sent == [False] * 3, "they are not quick"
+        await bench.value("increment", 1, quick=True)
+        assert sent == [*[False] * 3, True]
 
 
 @on_a_loop
