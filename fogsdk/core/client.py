@@ -118,12 +118,12 @@ class Client:
 
     def _only_way(self, event: Submit, now: int) -> Send | None:
         """What is to be sent for a task of which the ledger need not know before, right behind a result that it does
-        not know of either: there is one node, and it is free. None for all others."""
+        not know of either: there is one node, and it takes one. None for all others."""
         task = event.task
         if self._sent is not None or event.to or len(self._nearest) != 1:
             return None
         [member] = self._nearest
-        if member.role == "cloud" or member.room is not None or not member.available(now, task.priority):
+        if member.role == "cloud" or not member.available(now, task.priority):
             return None
         if len(task.body) > self.inline or key_of(self.me, task) is not None:
             return None

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
 
 from fogsdk.core.commands import Advanced, Send, Settled
 from fogsdk.core.entry import FIRST_CHECK, Entry, Orphaned, answering
@@ -68,7 +67,7 @@ class Ledger:
         self.topic: Callable[[str], str] = lru_cache(maxsize=256)(lambda node: topics.task(site, node, me))
         self._directory = directory
         self._takers = Takers(directory)
-        self._waiting: dict[str, None] = {}
+        self._waiting: OrderedDict[str, None] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._first: Line[str] = Line()  # first checks, of most tasks the only ones
         self._due: Timers[str] = Timers()
@@ -204,9 +203,7 @@ class Ledger:
         """Take in a reply. One about a task that is not in the ledger is answered with a cancel where it says that
         somebody still works for nobody."""
         entry = self.entries.get(reply.id)
-        node = answering(reply)
-        if node is None and entry is not None:
-            node = entry.taker
+        node = answering(reply) or (entry.taker if entry is not None else None)
         if node is not None:
             self._takers.heard(node, now)
         if entry is None:
@@ -221,11 +218,16 @@ class Ledger:
                 return self._send_again(reply.id, entry, now)
             case Result() if reply.hops:
                 self.lessons.hear(entry, reply, now, timely=len(reply.body) <= self.inline)
-        member = self._directory.members.get(node or "")
-        if member is not None and member.room is not None and member.freed():
-            for id in islice(self._waiting, 2):
-                self._due.set(id, now)
+        if (member := self._directory.members.get(node or "")) is not None and member.room is not None:
+            self._wake(member.freed(), now)
         return self._settle(entry, reply, node)
+
+    def _wake(self, count: int, now: int) -> None:
+        """Have some of those that wait look for a taker now, each once before the first one does again."""
+        for _ in range(min(count, len(self._waiting))):
+            id = next(iter(self._waiting))
+            self._waiting.move_to_end(id)
+            self._due.set(id, now)
 
     def moving(self, event: Moving, now: int) -> list[Effect]:
         """A large task gets on, or its result does: its node lives, and need not be asked."""
@@ -246,8 +248,7 @@ class Ledger:
     def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
         if isinstance(reply, Progress):
             return [Advanced(reply.id, reply.fraction)]
-        if entry.taker == reply.node and not entry.held:
-            entry.held = True
+        entry.held = entry.held or entry.taker == reply.node
         return []
 
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
@@ -321,8 +322,8 @@ class Ledger:
 
     def node_gone(self, node: str, why: str) -> list[Effect]:
         """A node is gone or was started anew: what it held needs another taker."""
-        holding = self._known(self._takers.holding(node))
-        return [effect for id, entry in holding for effect in self._lose(id, entry, why)]
+        lost = self._known(self._takers.holding(node))
+        return [effect for id, entry in lost for effect in self._lose(id, entry, why)]
 
     def _lose(self, id: str, entry: Entry, why: str) -> list[Effect]:
         if entry.taker is not None:
@@ -365,9 +366,8 @@ class Ledger:
 
     def _expire(self, id: str, entry: Entry) -> list[Effect]:
         if entry.refusal is not None and entry.taker is None:
-            message = (
-                f"no result within the deadline; the last answer was {entry.refusal.reason}: {entry.refusal.message}"
-            )
+            last = f"{entry.refusal.reason}: {entry.refusal.message}"
+            message = f"no result within the deadline; the last answer was {last}"
         elif entry.taker is None:
             message = "no result within the deadline; no node was there to take the task"
         else:
@@ -385,12 +385,11 @@ class Ledger:
             return [Orphaned(id, None, entry.refusal.reason if entry.refusal else "no node")]
         entry.interval = min(LAST_CHECK, entry.interval * 2)
         self._due.set(id, now + entry.interval)
-        just_asked = now - entry.asked_at < PROBE_EVERY
-        return [] if just_asked else self._ask(id, entry, now)
+        return [] if now - entry.asked_at < PROBE_EVERY else self._ask(id, entry, now)
 
     def _ask_oldest(self, node: str, now: int) -> list[Effect]:
-        oldest = self._known(self._takers.holding(node)[:1])
-        return [effect for id, entry in oldest for effect in self._ask(id, entry, now)]
+        oldest = self._takers.holding(node)[:1]
+        return [effect for id, entry in self._known(oldest) for effect in self._ask(id, entry, now)]
 
     def _ask(self, id: str, entry: Entry, now: int) -> list[Effect]:
         member = self._directory.members.get(entry.taker or "")

@@ -30,9 +30,10 @@ class Member:
 
     ``links`` are those over which it can be reached, the one to use first. One that is ``leaving`` said that it takes
     nothing new. ``failing`` is the node whose last fault is not over: it was not heard since. It is full ``full_until``
-    then, and later once it has ``room`` tasks, for those of no more than ``full_priority``. ``handed`` are the tasks
-    that this core gave it since its last beat, less those that came back. What was ``learned`` of it is there once
-    there is something.
+    then, and later once it has ``room`` tasks, for those of no more than ``full_priority``: after ``results_to_grow``
+    results there is room for one more, and for the next after ``pace`` more (0: as many as there is room for).
+    ``handed`` are the tasks that this core gave it since its last beat, less those that came back. What was ``learned``
+    of it is there once there is something.
     """
 
     node: str
@@ -54,6 +55,8 @@ class Member:
     full_until: int = 0
     full_priority: int = 100
     room: int | None = None
+    results_to_grow: int = 0
+    pace: int = 0
 
     @property
     def role(self) -> str:
@@ -77,16 +80,26 @@ class Member:
 
     def refused(self, holding: int, priority: int, until: int, now: int) -> None:
         """The node has no room for more than it holds: without this each task would find that out for itself, again and
-        again. Room for one more opens with each result that comes from there."""
+        again. One more is tried when so many results have come from there (as TCP avoids congestion, RFC 5681)."""
         self.full_priority = max(priority, self.full_priority) if now < self.full_until else priority
         self.full_until, self.room = until, max(1, holding - 1)
+        self.results_to_grow, self.pace = self.room, 0
 
-    def freed(self) -> bool:
-        """A result came from the node. True if it was full before."""
+    def start_slowly(self) -> None:
+        """The node was silent: it is tried with one task, and two more for each result (slow start, RFC 5681)."""
+        self.room, self.results_to_grow, self.pace = 1, 1, 1
+
+    def freed(self) -> int:
+        """A result came from the node. Returns how many of those that wait have room there now."""
         if self.room is None:
-            return False
-        self.room, self.full_until = self.room + 1, 0
-        return True
+            return 0
+        self.full_until = 0
+        self.results_to_grow -= 1
+        if self.results_to_grow > 0:
+            return 1
+        self.room += 1
+        self.results_to_grow = self.pace or self.room
+        return 2
 
     @property
     def experience(self) -> Learned:
@@ -262,6 +275,7 @@ class Directory:
             member.suspect_until = now + SUSPECT_FOR * 2 ** min(member.silences, 4)
             member.links = (*member.links[1:], *member.links[:1])  # perhaps it is the link: the next one is tried next
             member.silences += 1
+            member.start_slowly()
 
     def _failed(self, member: Member, now: int) -> None:
         """Remember a fault: once, however many signs of it there are, and not that of one who said that it would go.

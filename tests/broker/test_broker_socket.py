@@ -205,7 +205,8 @@ def test_who_made_the_folder_anew_is_not_trusted(how: str, folder: Path, monkeyp
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place.path)
         listener.listen()
-        assert (real := place.connect()) is not None
+        real = place.connect()
+        assert real is not None
         real.close()
         private = Path(place.path).parent
         if how == "open to all":
