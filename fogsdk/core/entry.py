@@ -13,7 +13,8 @@ FIRST_CHECK = 300
 
 @dataclass(slots=True)
 class Entry:
-    """One task that was handed in, until it is settled. Times are in milliseconds.
+    """One task that was handed in, until it is settled: it waits while it has no ``taker``, and is ``held`` once that
+    one said that it has it. Times are in milliseconds.
 
     It may go ``to`` one node only, if that is named; ``key`` is that of the record which it is about, if it is about
     one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``late`` is where it

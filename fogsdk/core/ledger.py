@@ -3,8 +3,6 @@
 It notices takers that die or fall silent, asks after tasks whose answer may have been lost, and tells its owner which
 tasks need a new taker. Where a task goes is the owner's decision. Messages travel at QoS 0: the asking again that is
 done here is what makes them certain.
-
-An entry is *waiting* (no taker), *sent* (its taker has not answered yet) or *held* (its taker said that it has it).
 """
 
 from __future__ import annotations
@@ -211,7 +209,7 @@ class Ledger:
             return [*self._cancel(node, reply.id)] if stray and node else []
         match reply:
             case Accepted() | Progress():
-                return self._keeps(entry, reply)
+                return self._keeps(entry, reply, now)
             case Refused():
                 return self._refused(entry, reply, now)
             case Cancelled():  # of an earlier life of the same id: this one never arrived
@@ -245,10 +243,12 @@ class Ledger:
             entry.late = self.hedging.handed_out(entry.task, now)
         return []
 
-    def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
+    def _keeps(self, entry: Entry, reply: Accepted | Progress, now: int) -> list[Effect]:
         if isinstance(reply, Progress):
             return [Advanced(reply.id, reply.fraction)]
-        entry.held = entry.held or entry.taker == reply.node
+        if entry.taker == reply.node and not entry.held:
+            entry.held = True
+            self._wake(self._directory.accepted(reply.node), now)
         return []
 
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:

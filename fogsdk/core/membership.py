@@ -30,10 +30,10 @@ class Member:
 
     ``links`` are those over which it can be reached, the one to use first. One that is ``leaving`` said that it takes
     nothing new. ``failing`` is the node whose last fault is not over: it was not heard since. It is full ``full_until``
-    then, and later once it has ``room`` tasks, for those of no more than ``full_priority``: after ``results_to_grow``
-    results there is room for one more, and for the next after ``pace`` more (0: as many as there is room for).
-    ``handed`` are the tasks that this core gave it since its last beat, less those that came back. What was ``learned``
-    of it is there once there is something.
+    then, and later once it has ``room`` tasks, for those of no more than ``full_priority``; after ``results_to_grow``
+    results there is room for one more, and while it ``starts`` again after a silence with each. ``handed`` are the
+    tasks that this core gave it since its last beat, less those that came back. What was ``learned`` of it is there
+    once there is something.
     """
 
     node: str
@@ -56,7 +56,7 @@ class Member:
     full_priority: int = 100
     room: int | None = None
     results_to_grow: int = 0
-    pace: int = 0
+    starts: bool = False
 
     @property
     def role(self) -> str:
@@ -80,14 +80,16 @@ class Member:
 
     def refused(self, holding: int, priority: int, until: int, now: int) -> None:
         """The node has no room for more than it holds: without this each task would find that out for itself, again and
-        again. One more is tried when so many results have come from there (as TCP avoids congestion, RFC 5681)."""
+        again. One more is tried with each quarter of them that came back (congestion avoidance, RFC 5681, but sooner:
+        they may run for long)."""
         self.full_priority = max(priority, self.full_priority) if now < self.full_until else priority
         self.full_until, self.room = until, max(1, holding - 1)
-        self.results_to_grow, self.pace = self.room, 0
+        self.results_to_grow, self.starts = self.room // 4, False
 
     def start_slowly(self) -> None:
-        """The node was silent: it is tried with one task, and two more for each result (slow start, RFC 5681)."""
-        self.room, self.results_to_grow, self.pace = 1, 1, 1
+        """The node was silent: it is tried with one task, and two more for each that it answers (slow start,
+        RFC 5681)."""
+        self.room, self.results_to_grow, self.starts = 1, 0, True
 
     def freed(self) -> int:
         """A result came from the node. Returns how many of those that wait have room there now."""
@@ -98,7 +100,14 @@ class Member:
         if self.results_to_grow > 0:
             return 1
         self.room += 1
-        self.results_to_grow = self.pace or self.room
+        self.results_to_grow = 0 if self.starts else self.room // 4
+        return 2
+
+    def accepted(self) -> int:
+        """The node said that it has a task, which may run for long. Returns how many more have room there now."""
+        if self.room is None or not self.starts:
+            return 0
+        self.room += 2
         return 2
 
     @property
@@ -301,6 +310,11 @@ class Directory:
         if wait is not None:
             member.says(wait, now)
         return member
+
+    def accepted(self, node: str) -> int:
+        """The node has a task that it was handed. Returns how many more have room there now."""
+        member = self.members.get(node)
+        return 0 if member is None else member.accepted()
 
     def travelled(self, node: str, ms: float) -> None:
         """Learn how long the way to the node and back takes."""
