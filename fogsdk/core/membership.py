@@ -22,6 +22,8 @@ FORGET_AFTER = 600_000
 """Milliseconds after which a node that is gone is forgotten."""
 FORGET_EVERY = 1000
 """Milliseconds between two searches for them: on too large a site each birth would go through all that are known."""
+AFTER_SILENCE = 32
+"""Tasks that a node is handed at first when it was silent: no flood, and some come through where others are lost."""
 
 
 @dataclass(slots=True)
@@ -87,9 +89,9 @@ class Member:
         self.results_to_grow, self.starts = self.room // 4, False
 
     def start_slowly(self) -> None:
-        """The node was silent: it is tried with one task, and two more for each that it answers (slow start,
+        """The node was silent: it is tried with some tasks, and two more for each that it answers (slow start,
         RFC 5681)."""
-        self.room, self.results_to_grow, self.starts = 1, 0, True
+        self.room, self.results_to_grow, self.starts = AFTER_SILENCE, 0, True
 
     def freed(self) -> int:
         """A result came from the node. Returns how many of those that wait have room there now."""
