@@ -140,6 +140,7 @@ class Node:
         self.ledger.lessons.catch_up()
 
     def _dispatch(self, event: Event, now: int) -> list[Command]:
+        self.work.candidates.outdated()
         match event:
             case Moving():
                 return self.answers.effects(self.ledger.moving(event, now), now)
@@ -283,6 +284,7 @@ class Node:
         return self.answers.effects(self.work.job(held, event, now), now)
 
     def _replied(self, event: Replied, now: int) -> list[Command]:
+        self.work.candidates.outdated()
         if isinstance(event.message, Kept):
             return self.keeping.kept(event.message, now)
         return self.answers.effects(self.ledger.hear(event.message, now), now)
@@ -297,6 +299,7 @@ class Node:
         return [command for held in orphans for command in self.answers.finish(held, Cancelled(held.task.id), now)]
 
     def _node_heard(self, event: NodeHeard, now: int) -> list[Command]:
+        self.work.candidates.outdated()
         if event.node == self.me.node:
             return self.presence.heard_of_myself(event, now)
         known = self.directory.members.get(event.node)

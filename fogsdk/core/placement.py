@@ -102,7 +102,8 @@ class Decision:
 
 
 class Lazily(Sequence[Candidate]):
-    """Candidates that are looked up when a policy first asks for them: it can do without for most light tasks."""
+    """Candidates that are looked up when a policy first asks for them: it can do without for most light tasks. What
+    many tasks are compared with is found once."""
 
     def __init__(self, look_up: Callable[[], list[Candidate]]) -> None:
         self._look_up = look_up
@@ -110,6 +111,16 @@ class Lazily(Sequence[Candidate]):
     @cached_property
     def _found(self) -> list[Candidate]:
         return self._look_up()
+
+    @cached_property
+    def soonest(self) -> Candidate | None:
+        """The one where a task would be done first."""
+        return _soonest_of(self._found)
+
+    @cached_property
+    def on_average(self) -> Candidate | None:
+        """The one where it would be if all goes as usual."""
+        return _soonest_on_average(self._found)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -122,8 +133,8 @@ class Lazily(Sequence[Candidate]):
 
 
 Policy = Callable[[Question], Decision]
-Glance = Callable[[int, float, int], Decision | None]
-"""Called with what is queued here, when the task would be done here, and how many others there are."""
+Glance = Callable[[int, float, Callable[[], Lazily]], Decision | None]
+"""Called with what is queued here, when the task would be done here, and what looks up the others that can take it."""
 
 
 def predictive(question: Question) -> Decision:
@@ -195,35 +206,53 @@ def _fair(nodes: list[Candidate]) -> list[Candidate]:
 
 
 def _soonest(question: Question) -> Decision:
-    me = question.me
-    done = me.done
-    best = None
-    if done > MARGIN_MS or not me.offers:  # else nobody is sooner by as much
-        best = min(question.others, key=lambda other: other.done, default=None)
-    if me.offers and best is None:
-        return _here(me.queued, done)
-    if me.offers and best is not None and best.done + MARGIN_MS >= done:
-        why = f"{me.queued} queued, {done:.0f} ms here, {best.done:.0f} ms on {best.node}"
-        return Decision("here", why + _passed_over(question, me))
-    if best is not None:
-        here = f"{me.queued} queued and {done:.0f} ms here" if me.offers else f"{question.name} is not offered here"
-        return Decision("there", f"{here}, {best.done:.0f} ms there" + _passed_over(question, best), best.node)
-    return _last_resort(question)
+    me, others = question.me, question.others
+    if me.offers and me.done <= MARGIN_MS:  # nobody is sooner by as much
+        return _here(me.queued, me.done)
+    best = _soonest_of(others)
+    if best is None:
+        return _here(me.queued, me.done) if me.offers else _last_resort(question)
+    average = _soonest_on_average(others)
+    if me.offers and best.done + MARGIN_MS >= me.done:
+        return _still_here(me.queued, me.done, best, _passed_over(average, me.average))
+    here = f"{me.queued} queued and {me.done:.0f} ms here" if me.offers else f"{question.name} is not offered here"
+    return Decision("there", f"{here}, {best.done:.0f} ms there" + _passed_over(average, best.average), best.node)
+
+
+def _glance(queued: int, done: float, look_up: Callable[[], Lazily]) -> Decision | None:
+    """Here, where nobody is sooner by enough."""
+    if done <= MARGIN_MS:
+        return _here(queued, done)
+    others = look_up()
+    best = others.soonest
+    if best is None:
+        return _here(queued, done)
+    if best.done + MARGIN_MS < done:
+        return None
+    return _still_here(queued, done, best, _passed_over(others.on_average, done))
+
+
+def _soonest_of(others: Sequence[Candidate]) -> Candidate | None:
+    return min(others, key=lambda other: other.done, default=None)
+
+
+def _soonest_on_average(others: Sequence[Candidate]) -> Candidate | None:
+    return min(others, key=lambda other: other.average, default=None)
 
 
 def _here(queued: int, done: float) -> Decision:
     return Decision("here", f"{queued} queued, {done:.0f} ms here")
 
 
-def _glance(queued: int, done: float, others: int) -> Decision | None:
-    """Here, where a light task would be done so soon that nobody is sooner by enough, or where there are no others."""
-    return _here(queued, done) if done <= MARGIN_MS or not others else None
+def _still_here(queued: int, done: float, best: Candidate, passed_over: str) -> Decision:
+    there = f"{best.done:.0f} ms on {best.node}"
+    return Decision("here", f"{queued} queued, {done:.0f} ms here, {there}{passed_over}")
 
 
-def _passed_over(question: Question, chosen: Candidate) -> str:
-    """The node that would have been chosen by the averages alone, and what speaks against it."""
-    soonest = min(question.others, key=lambda other: other.average, default=None)
-    if soonest is None or soonest is chosen or soonest.average + MARGIN_MS >= chosen.average:
+def _passed_over(soonest: Candidate | None, chosen: float) -> str:
+    """What speaks against the node that would have been chosen by the averages alone, if it is not the chosen one,
+    whose average is this."""
+    if soonest is None or soonest.average + MARGIN_MS >= chosen:
         return ""
     failed = round(soonest.faults)
     if failed:

@@ -5,12 +5,11 @@ Methods return effects: commands for the shell, and pairs ``(held, answer)`` whe
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from fogsdk.core.admission import Admission
+from fogsdk.core.candidates import Candidates
 from fogsdk.core.commands import Command, Note, Send, Start, Stop
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Orphaned
@@ -19,20 +18,17 @@ from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
 from fogsdk.core.ledger import WAIT_AGAIN, Ledger
-from fogsdk.core.membership import Directory, Member
+from fogsdk.core.membership import Directory
 from fogsdk.core.outcomes import Answer
-from fogsdk.core.placement import GLANCES, POLICIES, Candidate, Decision, Lazily, Question
+from fogsdk.core.placement import GLANCES, POLICIES, Decision, Question
 from fogsdk.core.presence import Presence
 from fogsdk.core.quarantine import Quarantine
-from fogsdk.core.rendezvous import Ranking
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire import limits
 from fogsdk.wire.messages import Body, Expired, Failed, Hop, Refused, Result, Task, TaskInfo
 
 MOST_LOSSES = 3
 """Workers that a task may lose before it counts as the task's own failure."""
-MOST_OTHERS = 8
-"""Nodes that one placement looks at."""
 
 _AT_WORK = {"run": State.RUNNING, "split": State.SPLITTING, "merge": State.MERGING}
 
@@ -46,6 +42,7 @@ class Work:
         self.queue = RunQueue(identity.workers, identity.express, identity.ahead)
         self.admission = Admission(identity.node, identity.queue_limit, self.queue, identity.room)
         self.quarantine = Quarantine(identity.node)
+        self.candidates = Candidates(identity, directory, presence, self.queue)
         self.away: dict[str, Held] = {}
         self._me = identity
         self._policy = POLICIES[identity.policy]
@@ -104,24 +101,23 @@ class Work:
         return self._wait(held, now)
 
     def _at_once(self, held: Held, now: int) -> Decision | None:
-        """The decision for a light task, where it can be made without a look at others."""
+        """The decision for a light task, where it can be made with no question to the policy."""
         if self._glance is None or held.weight != "light" or held.task.via or held.task.name not in self._me.tasks:
             return None
         done = self.queue.wait(now, held.quick) + held.cost
-        return self._glance(len(self.queue), done, len(self._presence.neighbours))
+        return self._glance(len(self.queue), done, lambda: self.candidates.neighbours(held, now))
 
     def _decide(self, held: Held, now: int, barred: frozenset[str]) -> Decision:
         task, name, is_heavy = held.task, held.task.name, held.weight == "heavy"
         if self._me.role == "cloud" and name in self._me.tasks:
             return Decision("here", "this is the bridge to the cloud")
         self._turn += 1
-        neighbours, bridges = self._presence.neighbours, self._presence.clouds
-        clouds = Lazily(lambda: self._candidates(bridges, held, now, barred)) if bridges else ()
+        clouds = self.candidates.bridges(held, now, barred)
         question = Question(
             name=name,
             weight=held.weight,
-            me=self._myself(held, now),
-            others=Lazily(lambda: self._candidates(neighbours, held, now, barred)) if neighbours else (),
+            me=self.candidates.myself(held, now),
+            others=self.candidates.neighbours(held, now, barred),
             clouds=clouds,
             cloud_known=is_heavy and (bool(clouds) or self._cloud_known(name)),
             splittable=held.info.split and name in self._me.tasks and task.state is None,
@@ -133,56 +129,8 @@ class Work:
         )
         return self._policy(question)
 
-    def _candidates(
-        self, nodes: Ranking | dict[str, None], held: Held, now: int, barred: Collection[str]
-    ) -> list[Candidate]:
-        """Those of the nodes, the first ones, that can take the task now and did not have it yet."""
-        name, passed = held.task.name, {*barred, *held.task.via, held.key[0]}
-        members = (self._directory.members[node] for node in nodes if node not in passed)
-        able = (
-            member
-            for member in members
-            if name in member.tasks
-            and member.available(now, held.task.priority)
-            and not (member.beat and name in member.beat.quarantined)
-        )
-        return [self._candidate(member, held, now) for member in islice(able, MOST_OTHERS)]
-
     def _cloud_known(self, name: str) -> bool:
         return any(m.role == "cloud" and name in m.tasks for m in self._directory.members.values())
-
-    def _myself(self, held: Held, now: int) -> Candidate:
-        load, queue = self._presence.measured, self.queue
-        return Candidate(
-            self._me.node,
-            workers=self._me.workers,
-            running=queue.busy,
-            queued=len(queue),
-            wait=queue.wait(now, held.quick),
-            ran=held.cost,
-            cpu=load.cpu,
-            memory=load.memory,
-            offers=held.task.name in self._me.tasks,
-        )
-
-    def _candidate(self, member: Member, held: Held, now: int) -> Candidate:
-        beat, learned = member.beat, member.learned
-        ran = member.ran(held.task.name)
-        return Candidate(
-            member.node,
-            workers=member.birth.capacity,
-            running=max(0, (beat.running if beat else 0) + member.handed),
-            queued=beat.queued if beat else 0,
-            wait=member.queue(now),
-            ran=held.cost if ran is None else ran * held.share,
-            travel=member.travel(),
-            cpu=beat.cpu if beat else 0.0,
-            memory=beat.memory if beat else 0.0,
-            uplink=beat is None or beat.uplink is not False,
-            completion=member.completion(held.task.name, held.cost, now, held.share),
-            faults=learned.faults(now) if learned else 0.0,
-            p95=learned.extra.p95 if learned else 0.0,
-        )
 
     # ------------------------------------------------------------ here
 
@@ -276,6 +224,7 @@ class Work:
         self._enter(held, now)
         ran = self._directory.members[node].ran(held.task.name)
         cost = held.cost if ran is None else ran * held.share
+        self.candidates.outdated()
         return list(self._ledger.assign(held.ledger_id, node, now, cost))
 
     def _wait(self, held: Held, now: int) -> Effects:
@@ -296,6 +245,7 @@ class Work:
 
     def _fetch_back(self, held: Held, cancel: bool) -> list[Send]:
         self.away.pop(held.ledger_id, None)
+        self.candidates.outdated()
         entry = self._ledger.entries.get(held.ledger_id)
         if entry is not None:
             held.lost = (*held.lost, *entry.lost)[-8:]
@@ -315,8 +265,7 @@ class Work:
         held, entry = self.away.get(effect.id), self._ledger.entries[effect.id]
         if held is None or held.weight == "heavy":
             return []
-        others = self._candidates(self._presence.neighbours, held, now, (effect.node, *entry.avoid))
-        best = min(others, key=lambda other: other.done, default=None)
+        best = self.candidates.neighbours(held, now, (effect.node, *entry.avoid)).soonest
         if best is None or best.done > now - entry.sent_at:
             return []
         return list(self._ledger.hedge(effect.id, best.node, now))
