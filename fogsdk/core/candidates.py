@@ -73,11 +73,12 @@ class Candidates:
     def _able(self, nodes: Iterable[str], held: Held, now: int, barred: Collection[str]) -> list[Candidate]:
         """Those of the nodes, the first ones, that can take the task now and did not have it yet."""
         name, passed = held.task.name, {*barred, *held.task.via, held.key[0]}
-        members = (self._directory.members[node] for node in nodes if node not in passed)
+        members = (self._directory.members.get(node) for node in nodes if node not in passed)
         able = (
             member
             for member in members
-            if name in member.tasks
+            if member is not None  # forgotten, after long, with no word that it had gone
+            and name in member.tasks
             and member.available(now, held.task.priority)
             and not (member.beat and name in member.beat.quarantined)
         )

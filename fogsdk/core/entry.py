@@ -58,6 +58,10 @@ class Entry:
             return self.sent_at
         return self.second_at if node == self.second else self.former.get(node)
 
+    def without_taker(self) -> Orphaned:
+        """What is to be said where the task has none, and may find one now."""
+        return Orphaned(self.task.id, None, self.refusal.reason if self.refusal else "no node")
+
     def dropped_by(self, refusal: Refused) -> None:
         """A node other than the taker does not have the task, or no longer."""
         self.former.pop(refusal.node, None)

@@ -21,6 +21,7 @@ from fogsdk.core.membership import Directory
 from fogsdk.core.routing import BEHIND_AGAIN, final, lacking
 from fogsdk.core.takers import PROBE_EVERY, Takers
 from fogsdk.core.timers import Line, Timers, earliest
+from fogsdk.core.waiting import WAIT_AGAIN, Waiting
 from fogsdk.wire import topics
 from fogsdk.wire.limits import BODY_SIZE, HOPS
 from fogsdk.wire.messages import (
@@ -40,8 +41,6 @@ from fogsdk.wire.messages import (
 
 LAST_CHECK = 5000
 """Milliseconds between questions about one task at the most: each doubles the time to the next."""
-WAIT_AGAIN = 500
-"""Milliseconds until a taker is looked for again when there was none."""
 MOST_ENDED = 4096
 """Ended tasks that are remembered, so that one who still works on them can be told to stop."""
 
@@ -65,7 +64,7 @@ class Ledger:
         self.topic: Callable[[str], str] = lru_cache(maxsize=256)(lambda node: topics.task(site, node, me))
         self._directory = directory
         self._takers = Takers(directory)
-        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._waiting = Waiting()
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._first: Line[str] = Line()  # first checks, of most tasks the only ones
         self._due: Timers[str] = Timers()
@@ -93,7 +92,7 @@ class Ledger:
     def assign(self, id: str, node: str, now: int, cost: float = 0.0) -> list[Send]:
         """Hand a task to a node that will need about ``cost`` milliseconds for it. With no link to it, it waits."""
         entry = self.entries[id]
-        if entry.taker is not None or id in self._waiting:
+        if id not in self._first or entry.taker is not None:  # else it was just handed in
             self._release(entry, id)
             self._rest(entry, id)
         member = self._directory.members.get(node)
@@ -133,8 +132,8 @@ class Ledger:
         entry = self.entries[id]
         self._release(entry, id)
         self._rest(entry, id)
-        self._waiting[id] = None
-        self._due.set(id, now + max(WAIT_AGAIN, 2 * len(self._waiting)) if until is None else until)
+        again = self._waiting.add(id, bool(entry.to) or entry.key is not None, now)
+        self._due.set(id, again if until is None else until)
         return []
 
     def take_back(self, id: str, cancel: bool = True) -> list[Send]:
@@ -179,7 +178,7 @@ class Ledger:
             entry.late.pop(id, None)
         if self._first.pop(id, None) is None:
             self._due.drop(id)
-            self._waiting.pop(id, None)
+            self._waiting.drop(id)
 
     def _look_at(self, id: str, at: int) -> None:
         """See to a task at a time other than what is usual."""
@@ -209,23 +208,22 @@ class Ledger:
             return [*self._cancel(node, reply.id)] if stray and node else []
         match reply:
             case Accepted() | Progress():
-                return self._keeps(entry, reply, now)
+                return self._keeps(entry, reply)
             case Refused():
                 return self._refused(entry, reply, now)
             case Cancelled():  # of an earlier life of the same id: this one never arrived
                 return self._send_again(reply.id, entry, now)
             case Result() if reply.hops:
                 self.lessons.hear(entry, reply, now, timely=len(reply.body) <= self.inline)
-        if (member := self._directory.members.get(node or "")) is not None and member.room is not None:
-            self._wake(member.freed(), now)
-        return self._settle(entry, reply, node)
+        return [*self._settle(entry, reply, node), *self._freed(node)]
 
-    def _wake(self, count: int, now: int) -> None:
-        """Have some of those that wait look for a taker now, each once before the first one does again."""
-        for _ in range(min(count, len(self._waiting))):
-            id = next(iter(self._waiting))
-            self._waiting.move_to_end(id)
-            self._due.set(id, now)
+    def _freed(self, node: str | None) -> list[Orphaned]:
+        """A node is done with a task: it has room for one of those that wait, or more."""
+        member = self._directory.members.get(node or "")
+        return [] if member is None or member.room is None else self._wake(member.freed())
+
+    def _wake(self, count: int) -> list[Orphaned]:
+        return [self.entries[id].without_taker() for id in self._waiting.first(count)]
 
     def moving(self, event: Moving, now: int) -> list[Effect]:
         """A large task gets on, or its result does: its node lives, and need not be asked."""
@@ -243,12 +241,12 @@ class Ledger:
             entry.late = self.hedging.handed_out(entry.task, now)
         return []
 
-    def _keeps(self, entry: Entry, reply: Accepted | Progress, now: int) -> list[Effect]:
+    def _keeps(self, entry: Entry, reply: Accepted | Progress) -> list[Effect]:
         if isinstance(reply, Progress):
             return [Advanced(reply.id, reply.fraction)]
         if entry.taker == reply.node and not entry.held:
             entry.held = True
-            self._wake(self._directory.accepted(reply.node), now)
+            return [*self._wake(self._directory.accepted(reply.node))]
         return []
 
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
@@ -284,7 +282,7 @@ class Ledger:
             entry.avoid[reply.node] = now + BEHIND_AGAIN
         else:
             reply = final(entry, reply)
-            return self._settle(entry, reply, reply.node)
+            return [*self._settle(entry, reply, reply.node), *self._freed(reply.node)]
         return self._orphan(id, entry, reply.reason)
 
     def has_room(self, node: str, priority: int = 0) -> bool:
@@ -334,6 +332,7 @@ class Ledger:
     def recheck(self, now: int) -> None:
         """A link came or went, and with it what was on its way: ask after everything now."""
         self._relinked_at = now
+        self._waiting.all_look()
         for id, entry in self.entries.items():
             self._look_at(id, now)
             entry.interval, entry.asked_at = FIRST_CHECK, now - PROBE_EVERY
@@ -342,6 +341,7 @@ class Ledger:
     def node_came(self, node: str, now: int) -> None:
         """A node is there (again): what it holds is asked after, and whatever waits for a node waits no longer."""
         self._takers.heard(node, now)
+        self._waiting.all_look()
         for id, entry in self.entries.items():
             if entry.taker is None or entry.taker == node:
                 self._look_at(id, now)
@@ -382,7 +382,7 @@ class Ledger:
 
     def _check(self, id: str, entry: Entry, now: int) -> list[Effect]:
         if entry.taker is None:
-            return [Orphaned(id, None, entry.refusal.reason if entry.refusal else "no node")]
+            return [entry.without_taker()]
         entry.interval = min(LAST_CHECK, entry.interval * 2)
         self._due.set(id, now + entry.interval)
         return [] if now - entry.asked_at < PROBE_EVERY else self._ask(id, entry, now)

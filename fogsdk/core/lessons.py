@@ -50,10 +50,10 @@ class Lessons:
             lesson = (task.name, hop, now - sent_at, unasked, experience, now)
             self._heard[node, task.name, hop.part is None, unasked] = lesson
 
-    def catch_up(self) -> None:
-        """Learn from what came since the last time."""
+    def catch_up(self) -> bool:
+        """Learn from what came since the last time. Returns whether anything did."""
         if not self._ran:
-            return
+            return False
         ran, self._ran = self._ran, {}
         for name, hops in ran.items():
             self.costs.learn(name, sum([hop.ran for hop in hops]))
@@ -63,6 +63,7 @@ class Lessons:
         heard, self._heard = self._heard, {}
         for lesson in heard.values():
             _learn(*lesson)
+        return True
 
 
 def _learn(name: str, hop: Hop, elapsed: int, unasked: bool, experience: Learned, at: int) -> None:

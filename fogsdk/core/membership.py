@@ -22,6 +22,8 @@ FORGET_AFTER = 600_000
 """Milliseconds after which a node that is gone is forgotten."""
 FORGET_EVERY = 1000
 """Milliseconds between two searches for them: on too large a site each birth would go through all that are known."""
+ALL_PRIORITIES = 100
+"""The highest there is: for tasks of all of them."""
 AFTER_SILENCE = 32
 """Tasks that a node is handed at first when it was silent: no flood, and some come through where others are lost."""
 
@@ -55,7 +57,7 @@ class Member:
     outstanding_ms: float = 0.0
     handed: int = 0
     full_until: int = 0
-    full_priority: int = 100
+    full_priority: int = ALL_PRIORITIES
     room: int | None = None
     results_to_grow: int = 0
     starts: bool = False
@@ -89,9 +91,10 @@ class Member:
         self.results_to_grow, self.starts = self.room // 4, False
 
     def start_slowly(self) -> None:
-        """The node was silent: it is tried with some tasks, and two more for each that it answers (slow start,
+        """The node was silent: it is tried with some tasks, and handed two for each that it answers (slow start,
         RFC 5681)."""
         self.room, self.results_to_grow, self.starts = AFTER_SILENCE, 0, True
+        self.full_priority = ALL_PRIORITIES
 
     def freed(self) -> int:
         """A result came from the node. Returns how many of those that wait have room there now."""

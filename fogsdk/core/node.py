@@ -137,7 +137,8 @@ class Node:
     def catch_up(self) -> None:
         """Do what nobody is to wait for: write down what was taken and finished, learn from what others answered."""
         self.answers.catch_up()
-        self.ledger.lessons.catch_up()
+        if self.ledger.lessons.catch_up():
+            self.work.candidates.outdated()
 
     def _dispatch(self, event: Event, now: int) -> list[Command]:
         self.work.candidates.outdated()

@@ -17,13 +17,14 @@ from fogsdk.core.events import JobDone, JobFailed, JobLost, JobRefused, JobSplit
 from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
-from fogsdk.core.ledger import WAIT_AGAIN, Ledger
+from fogsdk.core.ledger import Ledger
 from fogsdk.core.membership import Directory
 from fogsdk.core.outcomes import Answer
 from fogsdk.core.placement import GLANCES, POLICIES, Decision, Question
 from fogsdk.core.presence import Presence
 from fogsdk.core.quarantine import Quarantine
 from fogsdk.core.runqueue import RunQueue
+from fogsdk.core.waiting import WAIT_AGAIN
 from fogsdk.wire import limits
 from fogsdk.wire.messages import Body, Expired, Failed, Hop, Refused, Result, Task, TaskInfo
 

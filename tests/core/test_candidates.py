@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from fogsdk.core.commands import Command, Send, Start
 from fogsdk.core.events import Asked, Event, JobDone, LinkDown, LinkUp, NodeHeard, Replied, Tick
 from fogsdk.core.identity import Identity
-from fogsdk.core.membership import Member
+from fogsdk.core.membership import FORGET_AFTER, MOST_MEMBERS, Member
 from fogsdk.core.node import Node
 from fogsdk.wire.messages import Beat, Birth, Cancel, Gone, Hop, Refused, Result, Task, TaskInfo
 
@@ -51,6 +53,63 @@ def test_a_busy_node_looks_at_its_neighbours_once_for_all_tasks_of_a_message(
     assert next(looks) == min(neighbours, 8)
 
 
+LOOK_ANEW: dict[str, Callable[[Node], object]] = {
+    "a heartbeat": lambda node: node.handle(NodeHeard("a", "n1", Beat(1, 1, 60_000)), 0),
+    "an answer": lambda node: node.handle(Replied("a", Result("t", b"", ())), 0),
+    "a link": lambda node: node.handle(LinkDown("a"), 0),
+    "time": lambda node: node.handle(Tick(), 0),
+}
+
+
+@pytest.mark.parametrize("what", LOOK_ANEW)
+def test_what_was_seen_of_neighbours_is_out_of_date_after(what: str) -> None:
+    node = node_among(1)
+    candidates, held = node.work.candidates, node.work.hold(("dev", "t"), Task("t", "quick", b""), TASKS["quick"], 0)
+    before = candidates.neighbours(held, 0)
+    assert candidates.neighbours(held, 0) is before
+    assert candidates.neighbours(held, 1) is not before
+    before = candidates.neighbours(held, 0)
+    LOOK_ANEW[what](node)
+    assert candidates.neighbours(held, 0) is not before
+
+
+def test_what_was_learned_of_neighbours_counts_at_once() -> None:
+    node = node_among(1)
+    del node.me.tasks["slow"]
+    [sent] = node.handle(Asked("a", "dev", Task("t", "slow", b"")), 0)
+    assert isinstance(sent, Send)
+    assert isinstance(sent.message, Task)
+    node.handle(Replied("a", Result(sent.message.id, b"", (Hop("n1", "ran", ran=40.0, took=40.0),))), 50)
+    held = node.work.hold(("dev", "u"), Task("u", "slow", b""), TASKS["slow"], 50)
+    before = node.work.candidates.neighbours(held, 50).soonest
+    node.catch_up()
+    after = node.work.candidates.neighbours(held, 50).soonest
+    assert before is not None
+    assert after is not None
+    assert before.ran != after.ran == 40.0
+
+
+def test_a_part_of_a_task_sees_that_it_takes_a_part_of_the_time() -> None:
+    node = node_among(1)
+    node.directory.ran("n1", "quick", 8.0)
+    whole = node.work.hold(("dev", "t"), Task("t", "quick", b""), TASKS["quick"], 0)
+    part = replace(whole, share=0.25)
+    assert [one.ran for held in (whole, part) for one in node.work.candidates.neighbours(held, 0)] == [8.0, 2.0]
+
+
+def test_a_neighbour_that_was_forgotten_is_passed_over() -> None:
+    """It fell silent, and its will never came; after long, on too large a site, nothing is known of it."""
+    node = node_among(1)
+    node.handle(Tick(), 5_000)
+    now = FORGET_AFTER + 10_000
+    for number in range(MOST_MEMBERS):
+        node.handle(NodeHeard("a", f"x{number}", Birth(1, "fog", 2)), now)
+    assert "n1" not in node.directory.members
+    del node.me.tasks["slow"]
+    node.handle(Asked("a", "dev", Task("t", "slow", b"")), now)
+    assert len(node.held) == 1
+
+
 class Site:
     """Makes up what may happen to a node, and keeps in mind what the node did about it. Where all tasks are ``alike``,
     what was seen for one counts for the next more often."""
@@ -75,10 +134,7 @@ class Site:
     def event(self) -> Event:
         """Mostly tasks, as at a node that is busy."""
         chance, pick = self._random, self._random.choice
-        kind = chance.choices(
-            ("task", "job", "reply", "beat", "cancel", "gone", "birth", "tick"), (60, 15, 9, 6, 4, 2, 2, 2)
-        )
-        match kind[0]:
+        match chance.choices(list(OFTEN), list(OFTEN.values()))[0]:
             case "job" if self._jobs:
                 return JobDone(self._jobs.pop(0), b"\xf6", 10.0 if self._alike else chance.uniform(0.5, 30.0))
             case "reply" if self.away:
@@ -115,11 +171,14 @@ def test_a_node_decides_as_one_that_looks_anew_for_each_task(seed: int, alike: b
     node, other = node_among(1 + seed % 6), node_among(1 + seed % 6)
     gave_away = 0
     for _ in range(1000):
-        now += chance.random() < 0.1
+        now += chance.choices((0, 1, 5_000), (900, 100, 1))[0]
         event = site.event()
         other.work.candidates.outdated()
         commands = node.handle(event, now)
         assert commands == other.handle(event, now), f"{event} at {now}"
+        if chance.random() < 0.2:
+            node.catch_up()
+            other.catch_up()
         site.told(commands)
         gave_away += sum(isinstance(each, Send) and isinstance(each.message, Task) for each in commands)
     assert gave_away > 10

@@ -33,6 +33,7 @@ from fogsdk.core import (
     store,
     takers,
     transfers,
+    waiting,
     work,
 )
 from fogsdk.errors import TaskRefused
@@ -220,7 +221,7 @@ CONSTANTS = {
     "LAST_CHECK": ledger.LAST_CHECK,
     "PROBE_EVERY": takers.PROBE_EVERY,
     "SILENT_AFTER": takers.SILENT_AFTER,
-    "WAIT_AGAIN": ledger.WAIT_AGAIN,
+    "WAIT_AGAIN": waiting.WAIT_AGAIN,
     "ACCEPT_AFTER": answers.ACCEPT_AFTER,
     "TELL_EVERY": answers.TELL_EVERY,
     "KEEP_MS": outcomes.KEEP_MS,
