@@ -30,6 +30,8 @@ def settled_by(fog: Fog, number: int) -> int:
     by: list[int] = []
     future = fog.submit("increment", number)
     future.add_done_callback(lambda _: by.append(threading.get_ident()))
+    if by == [threading.get_ident()]:  # settled before it was asked to say so: that says nothing
+        return settled_by(fog, number)
     assert future.result(10) == number + 1
     return eventually(lambda: by, what="the callback")[0]
 
