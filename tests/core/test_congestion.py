@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fogsdk.core.client import Client
-from fogsdk.core.commands import Command, Send, Settled
+from fogsdk.core.commands import Send, Settled
 from fogsdk.core.events import Event, LinkUp, NodeHeard, Replied, Submit, Tick
 from fogsdk.wire.messages import Accepted, Birth, Hop, Refused, Reply, Result, Task, TaskInfo
 
@@ -31,23 +31,28 @@ class Device:
         self.client.handle(LinkUp("a"), 0)
         self.client.handle(NodeHeard("a", "n0", Birth(1, "fog", 2, (TaskInfo("work", weight="light"),))), 0)
         for number in range(tasks):
-            self._carry_out(self.client.handle(Submit(Task(f"t{number}", "work", b"")), 0))
+            self.submit(f"t{number}")
         assert len(self.there) == tasks
 
     def submit(self, id: str, **options: Any) -> None:
         """Its owner hands one more in."""
-        self._carry_out(self.client.handle(Submit(Task(id, "work", b"", **options)), self.now))
+        self.happen(Submit(Task(id, "work", b"", **options)))
 
     def happen(self, event: Event) -> None:
-        """Something else happens."""
-        self._carry_out(self.client.handle(event, self.now))
+        """Something happens, and the device does what follows from it."""
+        for each in self.client.handle(event, self.now):
+            if isinstance(each, Send) and isinstance(each.message, Task):
+                self.there.append(each.message.id)
+            if isinstance(each, Settled):
+                self.done += 1
+                self.on_settled(each.id)
 
     def silence(self, meanwhile: Event | None = None) -> None:
         """The node forgets everything and says nothing, until it is tried again."""
         self.there.clear()
         while not self.there:
             self.now = max(self.now, self.client.deadline() or 0)
-            self._carry_out(self.client.handle(Tick(), self.now))
+            self.happen(Tick())
             if meanwhile is not None and self.now >= MEANWHILE:
                 self.happen(meanwhile)
                 meanwhile = None
@@ -74,18 +79,10 @@ class Device:
 
     def _tick(self) -> None:
         while (due := self.client.deadline()) is not None and due <= self.now:
-            self._carry_out(self.client.handle(Tick(), self.now))
+            self.happen(Tick())
 
     def _hear(self, reply: Reply) -> None:
-        self._carry_out(self.client.handle(Replied("a", reply), self.now))
-
-    def _carry_out(self, commands: list[Command]) -> None:
-        for each in commands:
-            if isinstance(each, Send) and isinstance(each.message, Task):
-                self.there.append(each.message.id)
-            if isinstance(each, Settled):
-                self.done += 1
-                self.on_settled(each.id)
+        self.happen(Replied("a", reply))
 
 
 def test_a_node_that_was_silent_is_handed_twice_as_much_in_each_round() -> None:
