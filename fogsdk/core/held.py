@@ -65,13 +65,14 @@ class Held:
     weight: str
     arrived: int
     expires: int | None
+    cost: float = 0.0
+    part: int | None = None
     link: str = ""
     as_json: bool = False
     state: State = State.QUEUED
     why: str = ""
     job_kind: str = "run"
     job: int | None = None
-    cost: float = 0.0
     queued_at: int = 0
     started: int = 0
     queued: float = 0.0
@@ -82,7 +83,6 @@ class Held:
     fraction: float = 0.0
     told_at: int = 0
     parent: Held | None = None
-    part: int | None = None
     share: float = 1.0
     plan: tuple[tuple[str, float], ...] = ()
     parts: tuple[Held, ...] = ()

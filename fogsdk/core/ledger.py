@@ -250,7 +250,8 @@ class Ledger:
         return []
 
     def _settle(self, entry: Entry, outcome: Result | Failed | Expired | Refused, by: str | None) -> list[Effect]:
-        id, out = entry.task.id, list[Effect]()
+        id = entry.task.id
+        out: list[Effect] = []
         if entry.second is not None or entry.former or entry.taker != by:
             for node in entry.holders():
                 if node != by:

@@ -126,10 +126,22 @@ class Node:
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
         learns from it."""
-        self.answers.catch_up()
+        return self.take_in(event, now) + self.go_on(now)
+
+    def take_in(self, event: Event, now: int) -> list[Command]:
+        """Take in one of several events of the same time, as ``handle`` does; after the last, ``go_on``: what waits for
+        others on a worker in any case is started then, all of it together."""
+        if type(event) is not JobDone:  # of these what is to be written down can wait for the last
+            self.answers.catch_up()
         often = self._often.get(type(event))
         out = self._dispatch(event, now) if often is None else often(event, now)
-        out += self.work.fill(now)
+        if self.work.queue.has_idle():
+            out += self.work.fill(now)
+        return out
+
+    def go_on(self, now: int) -> list[Command]:
+        """What is to be done after events, whatever they were."""
+        out = self.work.fill(now)
         if self._drained_by is not None and not self._left and (not self.held or now >= self._drained_by):
             out += self._leave(now)
         return out

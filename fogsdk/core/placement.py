@@ -8,7 +8,7 @@ to compare with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from fogsdk.wire.frozen import dataclass
@@ -222,7 +222,7 @@ def _soonest(question: Question) -> Decision:
 def _glance(queued: int, done: float, look_up: Callable[[], Lazily]) -> Decision | None:
     """Here, where nobody is sooner by enough."""
     if done <= MARGIN_MS:
-        return _here(queued, done)
+        return _soon_here(queued, round(done))
     others = look_up()
     best = others.soonest
     if best is None:
@@ -242,6 +242,11 @@ def _soonest_on_average(others: Sequence[Candidate]) -> Candidate | None:
 
 def _here(queued: int, done: float) -> Decision:
     return Decision("here", f"{queued} queued, {done:.0f} ms here")
+
+
+@lru_cache(maxsize=1024)
+def _soon_here(queued: int, done: int) -> Decision:
+    return _here(queued, done)
 
 
 def _still_here(queued: int, done: float, best: Candidate, passed_over: str) -> Decision:

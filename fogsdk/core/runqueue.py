@@ -38,6 +38,12 @@ class _Line:
         self.waiting[held] = cost = held.job_cost
         self.cost += cost
 
+    def take(self) -> Held:
+        """Take out the ``first``."""
+        held = heapq.heappop(self._heap)[3]
+        self.drop(held)
+        return held
+
     def drop(self, held: Held) -> None:
         """Take out one that waits here."""
         cost = self.waiting.pop(held)
@@ -104,23 +110,22 @@ class RunQueue:
 
     def next(self) -> Held | None:
         """Take out the task to run next, None when no worker is free for any that waits."""
-        if not self._quick.waiting and not self._long.waiting:
+        quick_line, long_line = self._quick, self._long
+        if not quick_line.waiting and not long_line.waiting:
             return None
-        all_busy = len(self.running) >= self._workers
+        all_busy = not self.has_idle()
         idle = self._workers - len(self._slow)  # or busy with tiny tasks alone
         if all_busy and len(self.tiny) >= idle * MOST_AHEAD:
             return None
-        quick, long = self._quick.first(), self._long.first()
-        if long is not None and sum(self._slow.values()) >= self.slots:
-            long = None
+        quick = quick_line.first()
+        long = long_line.first() if long_line.waiting and sum(self._slow.values()) < self.slots else None
         if quick is None or (long is not None and long < quick):
-            return None if all_busy or long is None else self._start_long(long[3])
-        held = quick[3]
-        cost = self._quick.waiting[held]
+            return None if all_busy or long is None else self._start_long()
+        cost = quick_line.waiting[quick[3]]
         is_tiny = 0.0 < self._ahead >= cost
         if all_busy and not (is_tiny and self._tiny_cost + cost <= idle * self._ahead):
             return None
-        self._quick.drop(held)
+        held = quick_line.take()
         if is_tiny:
             self.tiny[held] = cost
             self._tiny_cost += cost
@@ -128,10 +133,14 @@ class RunQueue:
             self._slow[held] = False
         return held
 
-    def _start_long(self, held: Held) -> Held:
-        self._long.drop(held)
+    def _start_long(self) -> Held:
+        held = self._long.take()
         self._slow[held] = True
         return held
+
+    def has_idle(self) -> bool:
+        """Whether there is a worker that has nothing to do."""
+        return len(self.running) < self._workers
 
     @property
     def busy(self) -> int:

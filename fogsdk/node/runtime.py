@@ -126,7 +126,7 @@ class Runtime:
         self.node = Node(identity)
         self._core = Transfers(
             self.node,
-            self.node.handle if recorder is None else self._recorded,
+            self.node.take_in if recorder is None else self._recorded,
             identity.site,
             identity.node,
             allocate=SharedBuffer,
@@ -248,6 +248,11 @@ class Runtime:
             except Exception:
                 log.exception("a bug in the core, on %s", type(event).__name__)
                 self._not_before = now + AFTER_A_BUG
+        try:
+            self._do(self.node.go_on(now))
+        except Exception:
+            log.exception("a bug in the core, after %d events", len(events))
+            self._not_before = now + AFTER_A_BUG
         self._go_on()
 
     def _recorded(self, event: Event, now: int) -> list[Command]:

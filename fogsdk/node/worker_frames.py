@@ -37,10 +37,13 @@ Frame = tuple[list[Any], tuple[Body, ...]]
 _Head = tuple[list[Any], list[Any], int | None]
 """The fields; the bodies, or their sizes; and how many bytes of them are to follow, None where they are all here."""
 
-_KIND_AND_SIZE = struct.Struct("!BI")
 _WHOLE, _JOB, _RESULT = range(3)
-_JOB_HEAD, _RESULT_HEAD = struct.Struct("!BIQH"), struct.Struct("!BIQd")
-_JOB_FIELDS, _RESULT_FIELDS = _JOB_HEAD.size - _KIND_AND_SIZE.size, _RESULT_HEAD.size - _KIND_AND_SIZE.size
+_KIND_AND_SIZE, _JOB_HEAD, _RESULT_HEAD = struct.Struct("!BI"), struct.Struct("!BIQH"), struct.Struct("!BIQd")
+# By names of their own: to look them up in the structures would take as long as what they do.
+_unpack_begin, _BEGIN_SIZE = _KIND_AND_SIZE.unpack_from, _KIND_AND_SIZE.size
+_unpack_job, _JOB_SIZE = _JOB_HEAD.unpack_from, _JOB_HEAD.size
+_unpack_result, _RESULT_SIZE = _RESULT_HEAD.unpack_from, _RESULT_HEAD.size
+_JOB_FIELDS, _RESULT_FIELDS = _JOB_SIZE - _BEGIN_SIZE, _RESULT_SIZE - _BEGIN_SIZE
 _HEADER_LIMIT = 1024 * 1024
 _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
 PIECES = 16  # of frames, to give to one system call
@@ -123,7 +126,7 @@ def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body
         sent = max(0, sent - len(piece))
 
 
-def _opened(header: bytearray | memoryview) -> _Head:
+def _opened(header: memoryview) -> _Head:
     try:
         read = cbor2.loads(bytes(header))
     except cbor2.CBORDecodeError as error:
@@ -142,12 +145,12 @@ def _opened(header: bytearray | memoryview) -> _Head:
 
 def _short(kind: int, data: memoryview, at: int, end: int) -> Frame:
     """A job or a result, from ``at`` to ``end``."""
-    if kind == _RESULT and end - at >= _RESULT_HEAD.size:
-        _, _, number, ran = _RESULT_HEAD.unpack_from(data, at)
-        return [number, "done", ran], (bytes(data[at + _RESULT_HEAD.size : end]),)
-    if kind == _JOB and end - at >= _JOB_HEAD.size:
-        _, _, number, length = _JOB_HEAD.unpack_from(data, at)
-        begin = at + _JOB_HEAD.size
+    if kind == _RESULT and end - at >= _RESULT_SIZE:
+        _, _, number, ran = _unpack_result(data, at)
+        return [number, "done", ran], (bytes(data[at + _RESULT_SIZE : end]),)
+    if kind == _JOB and end - at >= _JOB_SIZE:
+        _, _, number, length = _unpack_job(data, at)
+        begin = at + _JOB_SIZE
         if begin + length <= end:
             name = str(data[begin : begin + length], "utf-8")
             return [number, "run", name, None, None], (bytes(data[begin + length : end]),)
@@ -179,21 +182,23 @@ class Inbox:
         frames: list[Frame] = []
         if self._rest:
             self._rest += self._chunk[:size]
-            del self._rest[: self._cut(self._rest, frames)]
+            with memoryview(self._rest) as came:
+                end = self._cut(came, frames)
+            del self._rest[:end]
         else:
             came = self._chunk[:size]
             self._rest += came[self._cut(came, frames) :]
         return frames if size else None
 
-    def _cut(self, data: bytearray | memoryview, frames: list[Frame]) -> int:
+    def _cut(self, data: memoryview, frames: list[Frame]) -> int:
         """Take the frames that are complete; returns where what is left begins."""
         at, there, head = 0, len(data), self._head
         while True:
             if head is None:
-                begin = at + _KIND_AND_SIZE.size
+                begin = at + _BEGIN_SIZE
                 if there < begin:
                     break
-                kind, size = _KIND_AND_SIZE.unpack_from(data, at)
+                kind, size = _unpack_begin(data, at)
                 if kind > _RESULT:
                     raise ValueError(f"a frame header cannot begin with {kind}")
                 if not 0 < size <= _HEADER_LIMIT:
@@ -202,8 +207,7 @@ class Inbox:
                 if there < end:
                     break
                 if kind != _WHOLE:
-                    with memoryview(data) as view:
-                        frames.append(_short(kind, view, at, end))
+                    frames.append(_short(kind, data, at, end))
                     at = end
                     continue
                 at = end
@@ -218,7 +222,7 @@ class Inbox:
         self._head = head
         return at
 
-    def _filled(self, data: bytearray | memoryview, at: int, bodies: list[Any]) -> tuple[int, list[Any]]:
+    def _filled(self, data: memoryview, at: int, bodies: list[Any]) -> tuple[int, list[Any]]:
         """The bodies of a frame, the large ones from ``at`` on; and where they end."""
         whole: list[Body] = []
         for body in bodies:
@@ -227,8 +231,7 @@ class Inbox:
             elif body < 0:
                 whole.append(self._shared(-body))
             else:
-                with memoryview(data) as view:
-                    whole.append(bytes(view[at : at + body]))
+                whole.append(bytes(data[at : at + body]))
                 at += body
         return at, whole
 
