@@ -6,7 +6,7 @@ tasks between queue, workers, neighbours and parts, and ``presence`` keeps the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 from fogsdk.core import builtins
@@ -126,25 +126,23 @@ class Node:
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
         learns from it."""
-        return self.take_in(event, now) + self.go_on(now)
+        return [*self.take_in(event, now), *self.start_jobs(now)]
 
     def take_in(self, event: Event, now: int) -> list[Command]:
-        """Take in one of several events of the same time, as ``handle`` does; after the last, ``go_on``: what waits for
-        others on a worker in any case is started then, all of it together."""
-        if type(event) is not JobDone:  # of these what is to be written down can wait for the last
+        """Take in one of several events of the same time, as ``handle`` does; after the last, ``start_jobs``."""
+        if type(event) is not JobDone:  # to which it is all the same what was finished before
             self.answers.catch_up()
         often = self._often.get(type(event))
         out = self._dispatch(event, now) if often is None else often(event, now)
         if self.work.queue.has_idle():
             out += self.work.fill(now)
-        return out
-
-    def go_on(self, now: int) -> list[Command]:
-        """What is to be done after events, whatever they were."""
-        out = self.work.fill(now)
         if self._drained_by is not None and not self._left and (not self.held or now >= self._drained_by):
             out += self._leave(now)
         return out
+
+    def start_jobs(self, now: int) -> Iterator[Command]:
+        """Start what waits for others on a worker in any case: all of it together, the most urgent first."""
+        return self.work.fill(now)
 
     def catch_up(self) -> None:
         """Do what nobody is to wait for: write down what was taken and finished, learn from what others answered."""

@@ -19,7 +19,7 @@ _FIRST = -1000  # splits and merges: others wait for them
 MOST_AHEAD = 16
 """Tasks for each worker that may be started ahead."""
 
-_Entry = tuple[int, int, int, Held]
+_Entry = tuple[int, int, int, int, Held]
 """What waits, after what its place depends on."""
 
 
@@ -33,14 +33,14 @@ class _Line:
         self._heap: list[_Entry] = []
 
     def push(self, entry: _Entry) -> None:
-        held = entry[3]
+        held = entry[-1]
         heapq.heappush(self._heap, entry)
         self.waiting[held] = cost = held.job_cost
         self.cost += cost
 
     def take(self) -> Held:
         """Take out the ``first``."""
-        held = heapq.heappop(self._heap)[3]
+        held = heapq.heappop(self._heap)[-1]
         self.drop(held)
         return held
 
@@ -53,14 +53,14 @@ class _Line:
             return
         self.cost = max(0.0, self.cost - cost)
         if len(self._heap) > 64 + 2 * len(self.waiting):
-            self._heap = [entry for entry in self._heap if entry[3] in self.waiting]
+            self._heap = [entry for entry in self._heap if entry[-1] in self.waiting]
             heapq.heapify(self._heap)
 
     def first(self) -> _Entry | None:
         heap, waiting = self._heap, self.waiting
         while heap:
             first = heap[0]
-            held = first[3]
+            held = first[-1]
             if held in waiting and held.state is State.QUEUED:
                 return first
             heapq.heappop(heap)
@@ -91,7 +91,7 @@ class RunQueue:
         self._count += 1
         held.queued_at = now
         line = self._quick if held.quick or held.job_kind != "run" else self._long
-        line.push((*_rank(held), self._count, held))
+        line.push((*_rank(held), held.arrived, self._count, held))
 
     def drop(self, held: Held) -> None:
         """Take a task out of the queue or off its worker."""
@@ -121,7 +121,7 @@ class RunQueue:
         long = long_line.first() if long_line.waiting and sum(self._slow.values()) < self.slots else None
         if quick is None or (long is not None and long < quick):
             return None if all_busy or long is None else self._start_long()
-        cost = quick_line.waiting[quick[3]]
+        cost = quick_line.waiting[quick[-1]]
         is_tiny = 0.0 < self._ahead >= cost
         if all_busy and not (is_tiny and self._tiny_cost + cost <= idle * self._ahead):
             return None

@@ -5,6 +5,7 @@ Methods return effects: commands for the shell, and pairs ``(held, answer)`` whe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -143,17 +144,15 @@ class Work:
         self.queue.push(held, now)
         return effects
 
-    def fill(self, now: int) -> list[Command]:
+    def fill(self, now: int) -> Iterator[Command]:
         """Start jobs while there are workers free and tasks waiting."""
-        out: list[Command] = []
         while (held := self.queue.next()) is not None:
             self._jobs += 1
             held.job, held.started = self._jobs, now
             held.queued += now - held.queued_at
             held.to(_AT_WORK[held.job_kind])
             self.queue.running[held.job] = held
-            out.append(self._start(held, held.job, now))
-        return out
+            yield self._start(held, held.job, now)
 
     def _start(self, held: Held, job: int, now: int) -> Start:
         task, info = held.task, held.info

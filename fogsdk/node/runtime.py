@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -249,9 +249,10 @@ class Runtime:
                 log.exception("a bug in the core, on %s", type(event).__name__)
                 self._not_before = now + AFTER_A_BUG
         try:
-            self._do(self.node.go_on(now))
+            if self._recorder is None:  # in whose record every command follows from an event
+                self._do(self.node.start_jobs(now))
         except Exception:
-            log.exception("a bug in the core, after %d events", len(events))
+            log.exception("a bug, on starting jobs")
             self._not_before = now + AFTER_A_BUG
         self._go_on()
 
@@ -283,20 +284,17 @@ class Runtime:
         events = []
         for message in messages:
             event = _event(link, at, message, as_json)
-            if event is None:
-                said = (
-                    message.message
-                    if isinstance(message, Malformed)
-                    else f"a {type(message).__name__} has no place there"
-                )
-                self._notes.add(Note("malformed", f"on {topic}: {said}"))
-            else:
+            if event is not None:
                 events.append(event)
+                continue
+            kind = type(message).__name__
+            said = message.message if isinstance(message, Malformed) else f"a {kind} has no place there"
+            self._notes.add(Note("malformed", f"on {topic}: {said}"))
         self.tell(*events)
 
     def _go_on(self) -> None:
-        """After events: what they led to leaves together, at the end of this turn of the event loop; at once where
-        there is no other task that it could leave with."""
+        """What events led to leaves together, when this turn of the event loop ends; at once where no other task is
+        there that it could leave with."""
         if self._flushing:
             return
         if not self._outbox:
@@ -333,7 +331,7 @@ class Runtime:
 
     # ------------------------------------------------------------ commands out
 
-    def _do(self, commands: list[Command]) -> None:  # noqa: C901 - one case for each command
+    def _do(self, commands: Iterable[Command]) -> None:  # noqa: C901 - one case for each command
         for command in commands:
             match command:
                 case Send():

@@ -22,9 +22,10 @@ def held(
     kind: str = "run",
     weight: str = "middle",
     body: bytes = b"",
+    arrived: int = 0,
 ) -> Held:
     task = Task(name, "work", body, priority=priority)
-    return Held(("dev", name), task, TaskInfo("work"), weight, 0, expires, cost=cost, job_kind=kind)
+    return Held(("dev", name), task, TaskInfo("work"), weight, arrived, expires, cost=cost, job_kind=kind)
 
 
 def quick(name: str, *, cost: float = 5.0, **options: Any) -> Held:
@@ -80,6 +81,20 @@ def test_higher_priority_first_then_the_earlier_deadline_then_the_earlier_arriva
         held("first", priority=9, expires=10_000),
     )
     assert workers.fill() == ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "last"]
+
+
+def test_a_task_whose_worker_died_has_its_place_again() -> None:
+    workers = Workers(1)
+    tasks = [held(name, arrived=at) for at, name in enumerate(("first", "second", "third"))]
+    workers.push(tasks[0])
+    workers.fill()
+    workers.push(*tasks[1:])
+    workers.queue.drop(tasks[0])
+    tasks[0].to(State.QUEUED)
+    workers.push(tasks[0])
+    assert workers.fill() == ["first"]
+    workers.finish(tasks[0])
+    assert workers.fill() == ["second"]
 
 
 @pytest.mark.parametrize("kind", ["split", "merge"])

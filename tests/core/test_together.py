@@ -45,12 +45,12 @@ def done(commands: list[Command]) -> list[tuple[object, ...]]:
     sent = [each for each in commands if isinstance(each, Send)]
     return [
         *((each.job, each.id) for each in starts),
-        *((each.topic, type(each.message), each.message.id) for each in sent),
+        *((each.topic, type(each.message), getattr(each.message, "id", "")) for each in sent),
     ]
 
 
 def together(node: Node, events: list[Event], now: int) -> list[Command]:
-    return [*(command for event in events for command in node.take_in(event, now)), *node.go_on(now)]
+    return [*(command for event in events for command in node.take_in(event, now)), *node.start_jobs(now)]
 
 
 class Crowd:
@@ -110,7 +110,16 @@ def test_what_waits_for_others_on_a_worker_is_started_with_the_last() -> None:
     for number in range(4):
         node.handle(asked(f"t{number}", "tiny"), 1)
     assert [node.take_in(asked(f"u{number}", "tiny"), 1) for number in range(9)] == [[]] * 9
-    assert [type(each) for each in node.go_on(1)] == [Start] * 9
+    assert [type(each) for each in node.start_jobs(1)] == [Start] * 9
+
+
+def test_the_most_urgent_task_of_a_message_is_started_first() -> None:
+    node = node_that_knows()
+    for number in range(4):
+        node.handle(asked(f"t{number}", "tiny"), 1)
+    urgent = Asked("a", "dev", Task("urgent", "tiny", b"\x82\x80\xa0", priority=5))
+    starts = together(node, [asked("u0", "tiny"), asked("u1", "tiny"), urgent], 1)
+    assert [each.id for each in starts if isinstance(each, Start)] == ["urgent", "u0", "u1"]
 
 
 @pytest.mark.parametrize("way", [one_by_one, together])
@@ -139,3 +148,38 @@ def test_what_is_asked_for_again_right_behind_its_result_is_not_run_again() -> N
         "t",
     ]
     assert not any(isinstance(each, Start) for each in said)
+
+
+def test_a_job_is_told_all_that_its_worker_is_to_know() -> None:
+    info = TaskInfo("puzzle", timeout=7_000, memory=9_000_000)
+    node = Node(Identity("n1", "home", workers=1, tasks={"puzzle": info}))
+    [start] = node.handle(Asked("a", "dev", Task("t", "puzzle", b"\x82\x80\xa0", deadline=500, priority=3)), 40)
+    assert start == Start(
+        job=1,
+        kind="run",
+        name="puzzle",
+        bodies=(b"\x82\x80\xa0",),
+        shares=(),
+        timeout=7_000,
+        memory=9_000_000,
+        sender="dev",
+        id="t",
+        deadline=500,
+        priority=3,
+        quick=False,
+    )
+
+
+def test_the_trace_says_how_much_was_before_a_task_and_whether_it_may_wait_in_a_pipe() -> None:
+    node = node_that_knows()
+    starts = together(node, [asked(f"t{number}", "tiny") for number in range(12)], 1)
+    assert [each.quick for each in starts if isinstance(each, Start)] == [True] * 12
+    why = {id: held.why for (_, id), held in node.held.items()}
+    assert [why[f"t{number}"] for number in (0, 3, 5, 11)] == [
+        "0 queued, 0 ms here",
+        "0 queued, 0 ms here",
+        "1 queued, 0 ms here",
+        "7 queued, 0 ms here",
+    ]
+    together(node, [asked("t", "short")], 1)
+    assert node.held["dev", "t"].why.startswith("0 queued, 4 ms here")

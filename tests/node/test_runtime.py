@@ -1,0 +1,105 @@
+"""The daemon's shell: what comes together is taken in before jobs start, and a bug costs no more than one task."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fogsdk.core.commands import Start
+from fogsdk.core.events import Asked, Event, JobDone, LinkUp, Offer
+from fogsdk.core.held import Held
+from fogsdk.core.identity import Identity
+from fogsdk.core.work import Work
+from fogsdk.device.url import Credentials
+from fogsdk.node.executor import Emit
+from fogsdk.node.recorder import Recorder
+from fogsdk.node.runtime import Runtime
+from fogsdk.sim.replay import replay
+from fogsdk.wire.messages import Hop, Task, TaskInfo
+from tests.node.executor_contract import on_a_loop
+
+
+class Idler:
+    """An executor that only writes down what it was told to start; ``held`` is how much the node had taken on then."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.held: list[int] = []
+        self.runtime: Runtime
+        self.fails_on = ""
+
+    async def open(self, emit: Emit) -> None:
+        emit(Offer((TaskInfo("tiny"),)))
+
+    def start(self, job: Start) -> None:
+        if job.id == self.fails_on:
+            raise OSError("as a bug would")
+        self.started.append(job.id)
+        self.held.append(len(self.runtime.node.held))
+
+    def stop(self, job: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def opened(record: Path | None = None) -> Idler:
+    """A runtime whose one worker is busy with a task that runs for 0.05 ms."""
+    idler, identity = Idler(), Identity("n1", "home", workers=1, ahead=2.0)
+    recorder = None if record is None else Recorder(record, identity)
+    idler.runtime = Runtime(identity, idler, Credentials(), recorder=recorder)
+    await idler.runtime.open()
+    idler.runtime.tell(LinkUp("a"), asked("before"))
+    idler.runtime.tell(JobDone(1, b"\xf6", 0.05), asked("first"))
+    return idler
+
+
+def asked(id: str) -> Event:
+    return Asked("a", "dev", Task(id, "tiny", b"\x82\x80\xa0"))
+
+
+@on_a_loop
+async def test_all_tasks_of_a_message_are_taken_in_before_the_first_is_started_behind_another() -> None:
+    idler = await opened()
+    idler.runtime.tell(*(asked(f"t{number}") for number in range(9)))
+    assert idler.started[-9:] == [f"t{number}" for number in range(9)]
+    assert idler.held[-9:] == [10] * 9
+    await idler.runtime.close()
+
+
+@on_a_loop
+async def test_a_job_that_cannot_be_started_keeps_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
+    idler = await opened()
+    idler.fails_on = "t1"
+    with caplog.at_level(logging.ERROR):
+        idler.runtime.tell(*(asked(f"t{number}") for number in range(4)))
+    assert "as a bug would" in caplog.text
+    idler.runtime.tell(asked("next"))
+    assert idler.started[-4:] == ["t0", "t2", "t3", "next"]
+    await idler.runtime.close()
+
+
+@on_a_loop
+async def test_a_record_replays_where_the_core_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These are the runs that a record is kept for."""
+    idler = await opened(tmp_path / "record")
+    trace = Work._hops
+
+    def hops(work: Work, held: Held, *args: Any) -> tuple[Hop, ...]:
+        if held.task.id == "first":
+            raise KeyError("as a bug would")
+        return trace(work, held, *args)
+
+    monkeypatch.setattr(Work, "_hops", hops)
+    idler.runtime.tell(*(asked(f"t{number}") for number in range(40)))
+    idler.runtime.tell(JobDone(2, b"\xf6", 0.05))
+    idler.runtime.tell(asked("next"))
+    await idler.runtime.close()
+    [life] = replay(tmp_path / "record")
+    assert "KeyError" in str(life.history)
+    assert life.events > 40
+    assert not life.divergence
