@@ -6,7 +6,7 @@ import secrets
 import select
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fogsdk.device.mqtt import MqttConnection
@@ -145,9 +145,15 @@ class Observer:
 
 
 def connect_first(
-    brokers: Sequence[BrokerUrl], credentials: Credentials, site: str, sender: str, timeout: float
+    brokers: Sequence[BrokerUrl],
+    credentials: Credentials,
+    site: str,
+    sender: str,
+    timeout: float,
+    again: Callable[[], Sequence[BrokerUrl]] | None = None,
 ) -> Observer:
-    """Connect to the first broker that accepts the login; ConnectionFailed after ``timeout`` seconds."""
+    """Connect to the first broker that accepts the login; ConnectionFailed after ``timeout`` seconds. ``again`` looks
+    anew for brokers where nobody named them."""
     until = time.monotonic() + timeout
     while True:
         errors = []
@@ -162,3 +168,4 @@ def connect_first(
                 "Is a node or broker running there? `fog doctor` looks for the cause."
             )
         time.sleep(PAUSE)
+        brokers = brokers if again is None else again()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from fogsdk.cli.observer import Observer, connect_first
 from fogsdk.device import invite
-from fogsdk.device.discovery import find_brokers
+from fogsdk.device.discovery import find_brokers, of_one_site
 from fogsdk.device.fog import FALLBACK_URL, Fog
 from fogsdk.device.fog import connect as connect_to
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, WireError
 from fogsdk.wire.topics import check_id
 
+GIVEN, VARIABLE = "--url", "$FOG_URL"
 PASSWORD_VARIABLE = "FOG_PASSWORD"  # noqa: S105 - its name, not a password
 
 
@@ -67,11 +68,11 @@ def seconds(text: str) -> float:
 def urls(args: argparse.Namespace) -> tuple[list[str], str]:
     """The brokers to try, in order, and where they are known from."""
     if args.url:
-        return list(args.url), "--url"
+        return list(args.url), GIVEN
     given = [url for url in os.environ.get("FOG_URL", "").split(",") if url.strip()]
     if given:
-        return given, "$FOG_URL"
-    found = find_brokers(site=args.site)
+        return given, VARIABLE
+    found = of_one_site(find_brokers(site=args.site))
     return (found, "mDNS") if found else ([FALLBACK_URL], "the last resort, as mDNS found none")
 
 
@@ -113,7 +114,7 @@ def connect(args: argparse.Namespace) -> Fog:
     """Connect, for running tasks. Raises ConnectionFailed and ConfigError."""
     as_whom = login(args)
     return connect_to(
-        urls(args)[0],
+        args.url or None,
         site=args.site,
         username=as_whom.username,
         password=as_whom.password,
@@ -126,5 +127,7 @@ def connect(args: argparse.Namespace) -> Fog:
 
 def observe(args: argparse.Namespace) -> Observer:
     """Connect, for listening to a site. Raises ConnectionFailed and ConfigError."""
-    brokers, site, sender = party(args, urls(args)[0])
-    return connect_first(brokers, login(args), site, sender, args.timeout)
+    found, source = urls(args)
+    brokers, site, sender = party(args, found)
+    again = None if source in (GIVEN, VARIABLE) else lambda: party(args, urls(args)[0])[0]
+    return connect_first(brokers, login(args), site, sender, args.timeout, again)

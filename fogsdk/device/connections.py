@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from fogsdk.core.events import LinkDown, LinkUp
-from fogsdk.device.dialer import Dialer
+from fogsdk.device.dialer import Dialer, Find
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl, Credentials
 
@@ -33,7 +33,7 @@ class Connections:
     """Opens connections of the client ``me``, and has ``selector`` tell of them, with the connection as data.
 
     ``current`` is the one in use; ``up`` says whether it can be relied on, and ``tell`` is told when that changes. All
-    is for the thread of the driver; ``wake`` is called to wake that.
+    is for the thread of the driver; ``wake`` is called to wake that. ``find`` finds brokers beside these.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Connections:
         hear: Callable[[str, str, bytes], None],
         tell: Callable[[LinkUp | LinkDown], None],
         wake: Callable[[], None],
+        find: Find | None = None,
     ) -> None:
         self.up = threading.Event()
         self.errors: dict[str, str] = {}
@@ -55,7 +56,7 @@ class Connections:
         self._selector = selector
         self._hear = hear
         self._tell = tell
-        self._dialer = Dialer(brokers, self._make, wake)
+        self._dialer = Dialer(brokers, self._make, wake, find)
         self._since = self._housekeeping = self._dial_at = 0.0
         self._logins: dict[MqttConnection, float] = {}
         self._sockets: dict[MqttConnection, socket.socket] = {}

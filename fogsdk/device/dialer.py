@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from queue import Empty, SimpleQueue
 
 from fogsdk.device.mqtt import MqttConnection
@@ -25,30 +26,46 @@ STAGGER = 0.3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between two tries of one broker: doubled each time, and shortened by chance so that devices do not come back
 all at once."""
+IN_EIGHT = 8.0
+"""That pause is no longer than a second, or one in so many of the seconds since the broker was first missed: one that
+is just being started is found soon, and one that is away for long is left in peace."""
+LOOK_EVERY = 3.0
+"""Seconds between two searches for further brokers."""
+MOST = 32
+"""Brokers to try: who announces more of them wants to keep this device busy."""
 SETTLED = 1.0
 """Seconds after which a connection counts as one that lasts."""
+
+Find = Callable[[], Iterable[BrokerUrl]]
+"""Looks for brokers; may take some seconds."""
 
 
 @dataclass(slots=True)
 class _Try:
-    """What is known of one broker: until when it is left alone, how long after the next failure, and whether it is
-    being tried now."""
+    """What is known of one broker: until when it is left alone, how long after the next failure, since when it fails,
+    and whether it is being tried now."""
 
     due: float = 0.0
     pause: float = FIRST_PAUSE
+    missed: float | None = None
     busy: bool = False
 
 
 class Dialer:
     """Opens connections that ``make`` makes to ``brokers``, in order of preference; calls ``wake`` from another thread
-    when ``opened`` has something. Times are in seconds of one clock."""
+    when ``opened`` has something. While none is there, ``find`` finds further ones. Times are in seconds of one
+    clock."""
 
     def __init__(
         self,
         brokers: Iterable[BrokerUrl],
         make: Callable[[BrokerUrl], MqttConnection],
         wake: Callable[[], None],
+        find: Find | None = None,
     ) -> None:
+        self._find = find
+        self._look_at: float | None = None
+        self._found: SimpleQueue[list[BrokerUrl]] = SimpleQueue()
         self._make = make
         self._wake = wake
         self._tries = {broker: _Try() for broker in brokers}
@@ -58,7 +75,7 @@ class Dialer:
 
     def dial(self, now: float, but: BrokerUrl | None) -> float:
         """Begin the tries that are due, to all brokers ``but`` one. Returns when the next is due."""
-        soonest = now + LONGEST_PAUSE
+        soonest = min(now + LONGEST_PAUSE, self._look(now))
         for broker, each in self._tries.items():
             if each.busy or broker == but:
                 continue
@@ -70,6 +87,31 @@ class Dialer:
             soonest = min(soonest, self._next)
             threading.Thread(target=self._open, args=(broker,), name="fogsdk-dialer", daemon=True).start()
         return soonest
+
+    def _look(self, now: float) -> float:
+        """Look for further brokers where that is due, and take in what was found. Returns when to come again."""
+        if self._find is None:
+            return inf
+        if self._look_at is None:
+            self._look_at = now + LOOK_EVERY
+        elif now >= self._look_at:
+            self._look_at = inf  # until that search is over
+            threading.Thread(target=self._search, args=(self._find,), name="fogsdk-search", daemon=True).start()
+        while not self._found.empty():
+            for broker in self._found.get_nowait():
+                if len(self._tries) < MOST:
+                    self._tries.setdefault(broker, _Try())
+            self._look_at = now + LOOK_EVERY
+        return self._look_at
+
+    def _search(self, find: Find) -> None:
+        found: list[BrokerUrl] = []
+        try:
+            found = list(find())
+        except Exception:
+            log.exception("a bug in looking for brokers")
+        self._found.put(found)
+        self._wake()
 
     def _open(self, broker: BrokerUrl) -> None:
         try:
@@ -101,8 +143,9 @@ class Dialer:
     def failed(self, broker: BrokerUrl, now: float) -> None:
         """A broker did not answer or did not accept the login: the next one is tried at once, this one later."""
         each = self._tries[broker]
+        each.missed = now if each.missed is None else each.missed
         each.busy, each.due = False, now + each.pause * random.uniform(0.5, 1.0)
-        each.pause = min(LONGEST_PAUSE, each.pause * 2)
+        each.pause = min(LONGEST_PAUSE, each.pause * 2, max(1.0, (now - each.missed) / IN_EIGHT))
         self._next = now
 
     def done(self, broker: BrokerUrl) -> None:

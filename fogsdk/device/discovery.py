@@ -14,9 +14,10 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+from fogsdk.device.url import DEFAULT_SITE
 from fogsdk.errors import ConfigError, WireError
 from fogsdk.wire.topics import check_id
 
@@ -61,6 +62,18 @@ def find_brokers(timeout: float = 1.0, site: str | None = None, interface: str |
     the loopback. Raises ConfigError for an ``interface`` that is no IPv4 address.
     """
     return _find(SERVICE, timeout, site, interface)
+
+
+def of_one_site(urls: Sequence[str]) -> list[str]:
+    """Those of the URLs that are of site "home", or else all of them. Raises ConfigError where they are of several
+    sites: a task is not to run in one or the other, as it happens."""
+    sites = {url.rpartition("/")[2] for url in urls}
+    if len(sites) < 2:
+        return list(urls)
+    if DEFAULT_SITE not in sites:
+        names = ", ".join(sorted(sites))
+        raise ConfigError(f"several sites are announced here ({names}): name one (site=, --site), or give its URL")
+    return [url for url in urls if url.endswith(f"/{DEFAULT_SITE}")]
 
 
 def find_nodes(timeout: float = 1.0, site: str | None = None, interface: str | None = None) -> list[str]:

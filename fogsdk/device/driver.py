@@ -22,6 +22,7 @@ from fogsdk.core.outbox import Outbox
 from fogsdk.core.transfers import Transfers
 from fogsdk.device.clock import clock
 from fogsdk.device.connections import KEEPALIVE, Connections
+from fogsdk.device.dialer import Find
 from fogsdk.device.memory import Memory
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.notes import NoteLog
@@ -73,6 +74,7 @@ class Driver:
         credentials: Credentials,
         on_settled: Callable[[Settled], None],
         on_advanced: Callable[[Advanced], None],
+        find: Find | None = None,
     ) -> None:
         self._client = client
         self._core = Transfers(
@@ -90,7 +92,7 @@ class Driver:
         self._selector = selectors.DefaultSelector()
         self._waker = Waker(self._selector)
         self._connections = Connections(
-            client.me, brokers, credentials, self._selector, self._hear, self.tell, self._waker.wake
+            client.me, brokers, credentials, self._selector, self._hear, self.tell, self._waker.wake, find
         )
         self.up, self.errors = self._connections.up, self._connections.errors
         self._turns = Turns(

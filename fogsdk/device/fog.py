@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as WaitedTooLong
 from concurrent.futures import wait
+from functools import partial
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from fogsdk.core.events import Submit, Withdraw
 from fogsdk.device import invite, posted
 from fogsdk.device.calls import build_task
 from fogsdk.device.clock import clock
+from fogsdk.device.dialer import Find
+from fogsdk.device.driver import Driver
 from fogsdk.device.drivers import driver_for
 from fogsdk.device.future import FogFuture
 from fogsdk.device.mqtt import check_files, tls_context
@@ -60,8 +63,9 @@ def connect(
     ``url`` is one broker URL or several in order of preference, ``mqtt://[user:password@]host[:port][/site]`` or
     ``mqtts://...``, or those of nodes, ``coap://[device:key@]host[:port][/site]``, or an invitation, the text in the QR
     code that ``fog invite`` and a node's page show; without it $FOG_URL (several separated by commas) is used, then
-    what mDNS finds, then ``fog.local``. ``site`` defaults to what the URL says, else "home". ``name`` is this device's
-    id on the wire: by default the login's name, else a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS.
+    what mDNS finds, now or as long as there is no connection, then ``fog.local``. ``site`` defaults to what the URL
+    says, else "home", else the only one that mDNS finds. ``name`` is this device's id on the wire: by default the
+    login's name, else a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS.
 
     With ``ledger``, a file, tasks that are handed in are on this device's disk until they are settled, and survive the
     end of the program: the next one that connects with this file finds them in ``recovered``. It then makes no
@@ -73,13 +77,14 @@ def connect(
     Raises ConnectionFailed when no broker has accepted the login within ``timeout`` seconds, and ConfigError for a
     URL, name or file that cannot be right, and for a ledger that another program has open.
     """
-    brokers = _brokers(url, site)
+    brokers, is_found = _brokers(url, site)
     chosen_site = site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
     credentials = Credentials(username, password, ca, cert, key)
     login = next((broker.username for broker in brokers if broker.username), username)
     if any(broker.tls for broker in brokers):
         tls_context(credentials)  # files that cannot be read are told here, not on the SDK's thread
-    fog = Fog(brokers, chosen_site, name or login, credentials, ledger, inline_limit)
+    find = partial(_found, chosen_site) if is_found and not any(broker.coap for broker in brokers) else None
+    fog = Fog(brokers, chosen_site, name or login, credentials, ledger, inline_limit, find)
     try:
         if ledger is None:
             fog.wait_connected(timeout)
@@ -89,29 +94,35 @@ def connect(
     return fog
 
 
-def _brokers(url: str | Sequence[str] | None, site: str | None) -> list[BrokerUrl]:
-    if url is None:
-        urls: Sequence[str] = os.environ.get("FOG_URL", "").split(",")
-        if not urls[0]:
-            urls = _discovered(site) or [FALLBACK_URL]
-    else:
-        urls = [url] if isinstance(url, str) else url
+def _brokers(url: str | Sequence[str] | None, site: str | None) -> tuple[list[BrokerUrl], bool]:
+    """The brokers to try, and whether nobody named them."""
+    given: str | Sequence[str] = os.environ.get("FOG_URL", "").split(",") if url is None else url
+    is_found = url is None and not given[0]
+    urls = [given] if isinstance(given, str) else (_discovered(site) or [FALLBACK_URL]) if is_found else given
     brokers = [parse(each) for text in urls for each in invite.read(text).usable()]
     if not brokers:
         raise ConfigError("no broker URL was given; write for example mqtt://192.168.1.9")
-    return brokers
+    return brokers, is_found
 
 
 def _discovered(site: str | None) -> list[str]:
-    from fogsdk.device.discovery import find_brokers, find_nodes  # most devices are told a URL and never need it
+    # Most devices are told a URL and never need it.
+    from fogsdk.device.discovery import find_brokers, find_nodes, of_one_site
 
-    return find_brokers(site=site) or (find_nodes(site=site) if find_spec("aiocoap") else [])
+    return of_one_site(find_brokers(site=site) or (find_nodes(site=site) if find_spec("aiocoap") else []))
+
+
+def _found(site: str) -> list[BrokerUrl]:
+    from fogsdk.device.discovery import find_brokers
+
+    return [parse(url) for url in find_brokers(site=site)]
 
 
 class Fog:
     """A connection to one site. Safe to use from several threads.
 
     It reconnects by itself, to the next of its brokers that answers, and what was submitted survives that.
+    ``find``, where nobody named them, finds brokers that come later.
     ``recovered`` are the futures of what an earlier program left in the ledger, in the order in which it was submitted.
     """
 
@@ -123,6 +134,7 @@ class Fog:
         credentials: Credentials,
         ledger: str | os.PathLike[str] | None = None,
         inline_limit: int = INLINE_SIZE,
+        find: Find | None = None,
     ) -> None:
         try:
             self.site = check_id(site, "site")
@@ -142,9 +154,10 @@ class Fog:
         self._brokers = list(brokers)
         self._closed = False
         self._forgetting: dict[str, FogFuture] = {}
-        driver = driver_for(brokers)
+        self._is_found = find is not None
         client = Client(site, self.name, inline_limit)
-        self._driver = driver(client, brokers, credentials, self._settle, self._advance)
+        told = client, brokers, credentials, self._settle, self._advance
+        self._driver = driver_for(brokers)(*told) if find is None else Driver(*told, find)
         self.recovered = [self._keep(task) for task in (self._disk.take_left() if self._disk else ())]
         self._driver.start()
 
@@ -154,7 +167,8 @@ class Fog:
             tried = "\n  ".join(self._driver.errors.get(str(b), f"{b}: no answer yet") for b in self._brokers)
             raise ConnectionFailed(
                 f"no broker of site {self.site!r} could be reached within {timeout:g} s:\n  {tried}\n"
-                "Is a node or broker running there? `fog doctor` looks for the cause."
+                + ("No URL was given, and mDNS finds no other broker of this site here.\n" if self._is_found else "")
+                + "Is a node or broker running there? `fog doctor` looks for the cause."
             )
 
     # ------------------------------------------------------------ tasks

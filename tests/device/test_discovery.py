@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from zeroconf import ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
+import fogsdk
 from fogsdk.device import discovery
 from fogsdk.device.discovery import (
     AAAA,
@@ -30,10 +32,12 @@ from fogsdk.device.discovery import (
     Record,
     Server,
     find_brokers,
+    of_one_site,
     parse,
     query,
 )
-from fogsdk.errors import ConfigError
+from fogsdk.errors import ConfigError, ConnectionFailed
+from tests.support.broker import Mosquitto
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 10.0  # seconds: far more than an answer takes
@@ -101,6 +105,39 @@ def test_without_a_site_every_site_is_found(site: str) -> None:
     with announced(broker(f"{site}-a", 1), broker(f"{site}-b", 2)):
         found = set(find_brokers(TIMEOUT, interface=LOOPBACK))
     assert {f"mqtt://127.0.0.1:1/{site}-a", f"mqtt://127.0.0.1:2/{site}-b"} <= found
+
+
+def test_who_names_no_site_gets_the_brokers_of_one() -> None:
+    """A task is not to run at home or in the cloud's cluster as it happens: where a core site is beside it, for one."""
+    home, core = "mqtt://10.0.0.1:1883/home", "mqtt://10.0.0.2:2883/core"
+    assert of_one_site([core, home, core]) == [home]
+    assert of_one_site([core, core]) == [core, core]
+    assert of_one_site([]) == []
+    with pytest.raises(ConfigError, match=r"several sites are announced here \(core, office\): name one"):
+        of_one_site([core, "mqtt://10.0.0.3:1883/office"])
+
+
+def test_who_connects_before_there_is_a_broker_finds_it_when_it_comes(site: str, mosquitto: Mosquitto) -> None:
+    looked = threading.Event()
+
+    def look(timeout: float = 1.0, site: str | None = None) -> list[str]:
+        found = find_brokers(timeout, site, LOOPBACK)
+        looked.set()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(discovery, "find_brokers", look)
+        patch.delenv("FOG_URL", raising=False)
+        connecting = pool.submit(fogsdk.connect, site=site, timeout=3 * TIMEOUT)
+        assert looked.wait(TIMEOUT)
+        with announced(broker(site, mosquitto.port)), connecting.result() as fog:
+            assert fog.nodes() == {}
+
+
+def test_where_mdns_finds_nothing_the_error_says_so(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOG_URL", raising=False)
+    with pytest.raises(ConnectionFailed, match="No URL was given, and mDNS finds no other broker of this site here"):
+        fogsdk.connect(site=site, timeout=0.1)
 
 
 def test_tls_is_told_in_the_scheme(site: str) -> None:
