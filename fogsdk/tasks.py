@@ -186,13 +186,21 @@ def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
         try:
             importlib.import_module(module)
         except Exception as error:
-            raise ConfigError(f"cannot import the task module {module!r}: {type(error).__name__}: {error}") from error
+            problem = f"cannot import the task module {module!r}: {type(error).__name__}: {error}"
+            raise ConfigError(problem + _hint(module, error, here)) from error
     if len(registry) > limits.TASKS:
         raise ConfigError(
             f"the task modules declare {len(registry)} tasks, and a node announces {limits.TASKS} at the most: "
             f"give some of the modules to another node"
         )
     return dict(registry)
+
+
+def _hint(module: str, error: Exception, here: str) -> str:
+    if module.endswith(".py"):
+        return f"; give it as Python names it: {module[:-3].replace('/', '.')}"
+    missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+    return f"; is it in this folder, {here}, or installed?" if missing else ""
 
 
 def progress(fraction: float) -> None:

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         return doctor.conclude(doctor.check_device())
     doctor.check_versions()
     urls, source = options.urls(args)
-    doctor.check_mdns(needed=source not in ("--url", "$FOG_URL"))
+    doctor.check_mdns(needed=source not in (options.GIVEN, options.VARIABLE))
     reached = doctor.check_brokers(urls, source)
     if reached:
         doctor.check_site(reached[0])
@@ -135,7 +135,8 @@ class _Doctor:
     def check_mdns(self, needed: bool) -> None:
         found = announced.look()
         advice = (
-            "a broker that fognode serves is announced by itself; let avahi announce a mosquitto on its own "
+            "is a node running? On this computer, `fognode --tasks mytasks` is one. "
+            "A broker that fognode serves is announced by itself; let avahi announce a mosquitto on its own "
             "(_mqtt._tcp, with site=<site> in its TXT record). Guest networks and some access points keep "
             "multicast away: then name the broker with --url or $FOG_URL"
         )

@@ -68,6 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FogError as error:
         note(f"fog: {error}")
         return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
+    except ModuleNotFoundError as error:
+        if (error.name or "fogsdk").partition(".")[0] == "fogsdk":
+            raise
+        note(f'fog: this needs more than is installed ({error}): pip install "fogsdk[node]"')
+        return 2
 
 
 def _run(words: list[str]) -> int:

@@ -288,6 +288,7 @@ class Client:
         if not lonely or now - entry.submitted < LONELY_AFTER:
             return []
         text = (
-            f"no fog node is there on site {self.site!r}; tasks wait. Is fognode running there? `fog doctor` tells more"
+            f"no fog node is there on site {self.site!r}: tasks wait for one until their deadline, if they have any. "
+            "Is fognode running there? `fog doctor` tells more"
         )
         return [Note("lonely", text)]

@@ -25,10 +25,12 @@ def build_task(
 
     Raises TaskRefused (too-large, bad-arguments, unknown-task) for what cannot be sent, ValueError for wrong options.
     """
+    if not isinstance(name, str):
+        raise ValueError(
+            f"a task is asked for by its name, {getattr(name, '__name__', 'mean')!r} for one, not {name!r}"
+        )
     if not name or len(name) > limits.NAME_LENGTH:
         raise TaskRefused("unknown-task", f"a task's name has 1 to {limits.NAME_LENGTH} characters")
-    if deadline is not None and not 0 <= deadline * 1000 <= limits.DURATION:
-        raise ValueError(f"deadline is a number of seconds from now, not {deadline!r}")
     if weight not in (None, "light", "middle", "heavy", "auto"):
         raise ValueError(f"weight is light, middle, heavy or auto, not {weight!r}")
     if type(priority) is not int or not -100 <= priority <= 100:
@@ -39,7 +41,13 @@ def build_task(
         raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
     if len(body) > most:
         raise TaskRefused("too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {most}")
-    return Task(id, name, body, None if deadline is None else int(deadline * 1000), priority, weight)
+    return Task(id, name, body, None if deadline is None else _milliseconds(deadline), priority, weight)
+
+
+def _milliseconds(deadline: object) -> int:
+    if not isinstance(deadline, (float, int)) or not 0 <= deadline * 1000 <= limits.DURATION:
+        raise ValueError(f"deadline is a number of seconds from now, not {deadline!r}")
+    return int(deadline * 1000)
 
 
 def value_of(outcome: Result | Failed | Refused | Expired) -> Any:

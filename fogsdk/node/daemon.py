@@ -185,14 +185,14 @@ class Daemon:
             await self._serve_broker()
             if self.settings.broker == "auto" and not self.settings.brokers:
                 self._keeper = asyncio.ensure_future(self._keep_one_served())
-            log.info(
-                "node %s of site %s: %d tasks", self.settings.node, self.settings.site, len(self.runtime.identity.tasks)
-            )
+            count = len(self.runtime.identity.tasks)
+            log.info("node %s of site %s: %d tasks", self.settings.node, self.settings.site, count)
             yield
         finally:
             if self._keeper is not None:
                 self._keeper.cancel()
             await self.runtime.close()
+            log.info("the node has left")
             if self._discovery is not None:
                 await self._discovery.close()
             if self._broker is not None:

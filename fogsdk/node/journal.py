@@ -184,7 +184,9 @@ def open_journal(path: Path | None, site: str, node: str) -> Journal | None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Journal(path)
     except InUse as error:
-        raise ConfigError(f"{error}; does a node {node} of site {site} run here already?") from error
+        raise ConfigError(
+            f"{error}; does a node {node} of site {site} run here already? Then give this one a name: --node {node}-2"
+        ) from error
     except (ConfigError, OSError, RuntimeError) as error:
         log.warning("this node keeps no posted tasks and sessions: %s; set journal, or keep_journal = false", error)
         return None

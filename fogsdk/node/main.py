@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fogsdk.node.pool import Pool
     from fogsdk.node.recorder import Recorder
 
+LIBRARIES = ("amqtt", "psutil", "zeroconf")
+"""What a daemon needs beside what every device has."""
 EXPRESS = 1
 """Workers beside those of the settings that run quick tasks alone."""
 AHEAD = 2.0
@@ -59,6 +61,10 @@ def _leave(*_: object) -> NoReturn:
 
 
 async def _serve(settings: NodeSettings, launched: Launched | None) -> None:
+    if not settings.tasks:
+        import logging
+
+        logging.getLogger(__name__).warning("no task modules were named, as with --tasks mytasks: this node runs none")
     pool = worker_pool(settings, launched)
     await serve(settings, pool, settings.workers, EXPRESS, AHEAD)
 
@@ -129,6 +135,11 @@ def run(serving: Coroutine[Any, Any, None], prog: str) -> int:
         asyncio.run(serving)
     except FogError as error:
         print(f"{prog}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        print(f"{prog}: this needs more than is installed: pip install 'fogsdk[node]' ({error})", file=sys.stderr)
         return 1
     return 0
 

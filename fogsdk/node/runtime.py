@@ -25,20 +25,7 @@ from fogsdk.core.commands import (
     Unsubscribe,
     Write,
 )
-from fogsdk.core.events import (
-    Asked,
-    Carried,
-    Drain,
-    Event,
-    LinkDown,
-    LinkUp,
-    Measured,
-    NodeHeard,
-    Recovered,
-    ReplicaHeard,
-    Replied,
-    Tick,
-)
+from fogsdk.core.events import Drain, Event, LinkDown, LinkUp, Measured, Recovered, Tick
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
 from fogsdk.core.outbox import Outbox
@@ -46,34 +33,13 @@ from fogsdk.core.transfers import Transfers
 from fogsdk.device.notes import NoteLog
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
+from fogsdk.node.arrivals import event_of
 from fogsdk.node.door import Door
 from fogsdk.node.executor import Executor
 from fogsdk.node.link import Link
 from fogsdk.node.shared_body import SharedBuffer
 from fogsdk.wire import codec, topics
-from fogsdk.wire.messages import (
-    Accepted,
-    Ask,
-    Beat,
-    Birth,
-    Cancel,
-    Cancelled,
-    Chunk,
-    Expired,
-    Failed,
-    Gone,
-    Got,
-    Kept,
-    Malformed,
-    Message,
-    Progress,
-    Refused,
-    Replica,
-    Result,
-    Seek,
-    Task,
-    Transfer,
-)
+from fogsdk.wire.messages import Malformed, Message
 
 if TYPE_CHECKING:  # not every node has them
     from fogsdk.node.journal import Journal
@@ -89,8 +55,6 @@ FIRST_MEASURE = 0.1
 
 AFTER_A_BUG = 100
 """Milliseconds for which the timer rests when the core raised, so that what raises each time does not take the CPU."""
-
-REPLIES = (Accepted, Progress, Result, Failed, Refused, Expired, Cancelled, Kept)
 
 Measure = Callable[[], Measured]
 Carry = Callable[[str, bytes, Callable[[], None]], None]
@@ -283,7 +247,7 @@ class Runtime:
         as_json = codec.is_json(payload)
         events = []
         for message in messages:
-            event = _event(link, at, message, as_json)
+            event = event_of(link, at, message, as_json)
             if event is not None:
                 events.append(event)
                 continue
@@ -382,20 +346,3 @@ class Runtime:
         """Write what is queued on the links."""
         for link in self._links.values():
             link.flush()
-
-
-def _event(link: str, at: topics.Topic, message: Message | Malformed, as_json: bool) -> Event | None:
-    """The event that a message on a topic makes, None where it has no place there."""
-    if at.kind in ("task", "any-task") and isinstance(message, (Task, Cancel, Ask, Malformed)):
-        return Asked(link, at.sender, message, as_json, at.kind == "any-task")
-    if at.kind == "birth" and isinstance(message, (Birth, Gone)):
-        return NodeHeard(link, at.node, message)
-    if at.kind == "beat" and isinstance(message, Beat):
-        return NodeHeard(link, at.node, message)
-    if at.kind == "replica" and isinstance(message, (Replica, Seek)):
-        return ReplicaHeard(link, at.sender, message)
-    if at.kind in ("task", "reply") and isinstance(message, (Transfer, Chunk, Got)):
-        return Carried(link, at.sender if at.kind == "task" else "", message)
-    if at.kind == "reply" and isinstance(message, REPLIES):
-        return Replied(link, message)
-    return None

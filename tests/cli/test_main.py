@@ -81,6 +81,18 @@ def test_without_shtab_completion_says_what_to_install() -> None:
     assert 'pip install "fogsdk[node]"' in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("missing", "words"), [("segno", ["invite"]), ("psutil", ["sim", "--minutes", "0.01"]), ("aiocoap", ["nodes"])]
+)
+def test_a_command_says_what_to_install_for_it_or_does_without(site: Site, missing: str, words: list[str]) -> None:
+    done = subprocess.run(
+        [*without(missing), *words], env=environment(site.url), capture_output=True, text=True, check=False
+    )
+    print(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or (done.returncode == 2 and "pip install" in done.stderr)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_completion_is_a_script_of_its_shell(shell: str, tmp_path: Path) -> None:
     script = tmp_path / "completion"

@@ -137,7 +137,16 @@ def test_a_deadline_that_passes_is_reported_and_stops_the_task(fog: Fog, journal
     assert [entry.name for entry in journal.ended()] == ["later"]
 
 
-@pytest.mark.parametrize("options", [{"priority": 101}, {"priority": 0.5}, {"deadline": -1}, {"weight": "huge"}])
+def test_a_function_in_place_of_a_task_s_name_is_answered_with_its_name(fog: Fog) -> None:
+    def increment() -> None: ...
+
+    with pytest.raises(ValueError, match="'increment' for one"):
+        fog.submit(increment)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options", [{"priority": 101}, {"priority": 0.5}, {"deadline": -1}, {"deadline": "2s"}, {"weight": "huge"}]
+)
 def test_options_out_of_range_are_refused(fog: Fog, options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         fog.submit("increment", 1, **options)  # type: ignore[arg-type]

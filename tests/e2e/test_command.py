@@ -44,8 +44,9 @@ def test_a_task_module_that_cannot_be_imported_ends_it_with_1_and_its_name(
 ) -> None:
     (tmp_path / "broken_tasks.py").write_text("import module_that_nobody_has\n")
     for module, problem in (
-        ("missing_tasks", "No module named 'missing_tasks'"),
-        ("broken_tasks", "No module named 'module_that_nobody_has'"),
+        ("missing_tasks", f"No module named 'missing_tasks'; is it in this folder, {tmp_path}, or installed?"),
+        ("broken_tasks", "No module named 'module_that_nobody_has'\n"),
+        ("broken_tasks.py", "; give it as Python names it: broken_tasks"),
     ):
         node = fognode(processes, tmp_path, "--tasks", module, "--brokers", "mqtt://127.0.0.1")
         assert node.wait() == 1
@@ -62,4 +63,27 @@ def test_a_file_that_cannot_be_read_ends_it_with_1_and_its_name(
     node = fognode(processes, tmp_path, "--brokers", url, "--username", "n1", "--no-mdns", flag, "missing.file")
     assert node.wait() == 1
     assert "missing.file" in node.output
+    assert "Traceback" not in node.output
+
+
+def test_a_node_without_tasks_says_so_and_what_was_forgotten(processes: Processes, tmp_path: Path) -> None:
+    node = fognode(processes, tmp_path, "--brokers", f"mqtt://127.0.0.1:{free_port()}", "--no-mdns")
+    node.wait_for("no task modules were named, as with --tasks mytasks")
+    node.wait_for(": 0 tasks")
+    assert node.terminate() == 0
+    assert "the node has left" in node.output
+
+
+WITHOUT_ZEROCONF = """
+import sys
+sys.modules["zeroconf"] = None
+from fogsdk.node.main import main
+sys.exit(main())
+"""
+
+
+def test_where_a_library_of_the_daemon_is_missing_it_says_what_to_install(processes: Processes, tmp_path: Path) -> None:
+    node = processes.start_python("-c", WITHOUT_ZEROCONF, cwd=tmp_path)
+    assert node.wait() == 1
+    assert "pip install 'fogsdk[node]'" in node.output
     assert "Traceback" not in node.output

@@ -238,7 +238,7 @@ def test_where_a_node_cannot_write_as_told_or_another_has_its_journal_it_does_no
     flags = ("--brokers", site.broker.url, "--node")
     second = site.launch(*flags, "n1")
     assert second.wait() == 1
-    assert "does a node n1 of site home run here already?" in second.output
+    assert "does a node n1 of site home run here already? Then give this one a name: --node n1-2" in second.output
     elsewhere = site.launch(*flags, "n2", "--journal", str(tmp_path / "missing" / "n2.journal"))
     assert elsewhere.wait() == 1
     assert "there is no folder" in elsewhere.output
