@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fogsdk.cli.output import note
 from fogsdk.errors import ConfigError, WireError
 from fogsdk.wire import values
 from fogsdk.wire.jsonvalues import to_json
@@ -26,7 +27,9 @@ def argument(text: str) -> Any:
         return _from_file(Path(text[1:]))
     try:
         return _json(text)
-    except ValueError:
+    except ValueError as error:
+        if text[:1] in ("[", "{"):  # hardly meant as text
+            note(f"taken as text, as it is not JSON ({error}): {text[:80]}")
         return text
 
 

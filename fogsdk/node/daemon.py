@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from fogsdk.core.identity import Identity
 from fogsdk.device.mqtt import check_files
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConnectionFailed
+from fogsdk.node import ending
 from fogsdk.node.config import NodeSettings, SiteSettings
 from fogsdk.node.door import Door
 from fogsdk.node.doors import addresses
@@ -275,12 +275,13 @@ class Daemon:
     @contextlib.contextmanager
     def _handle_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = ending.signals()
+        for number in numbers:
             loop.add_signal_handler(number, self._signalled)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
     def _signalled(self) -> None:

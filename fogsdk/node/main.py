@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fogsdk.errors import FogError
+from fogsdk.node import ending
 from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.worker_launch import Launched, launch
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FogError as error:
         print(f"fognode: {error}", file=sys.stderr)
         return 2
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending.signals():
         signal.signal(number, _leave)  # until the daemon is there to do it better
     open_many_files()  # here, so that the workers may as well
     launched = launch(settings.tasks) if hasattr(os, "fork") else None  # where there is none, the pool says so

@@ -32,6 +32,13 @@ def test_an_argument_is_json_or_else_text(site: Site) -> None:
     assert value(site, "give_back", *words) == [expected, {}]
 
 
+@pytest.mark.parametrize(("text", "noted"), [("[1, 2", True), ("{'a': 1}", True), ("plain [text", False)])
+def test_what_looks_like_json_and_is_not_is_text_and_that_is_said(site: Site, text: str, noted: bool) -> None:
+    done = site.fog("run", "same", text)
+    assert done.stdout == f"{text}\n"
+    assert ("taken as text, as it is not JSON" in done.stderr) == noted
+
+
 def test_options_may_stand_anywhere_and_negative_numbers_are_arguments(site: Site) -> None:
     words = ("--weight", "light", "give_back", "1", "--kw", "a=[2]", "-3", "--kw", "b=x=y")
     assert value(site, *words) == [[1, -3], {"a": [2], "b": "x=y"}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,25 @@ def test_where_a_library_of_the_daemon_is_missing_it_says_what_to_install(proces
     assert node.wait() == 1
     assert "pip install 'fogsdk[node]'" in node.output
     assert "Traceback" not in node.output
+
+
+WITH_SIGHUP = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-m", "fogsdk.node.main", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
+def test_a_node_whose_terminal_is_closed_leaves_unless_nohup_had_it_ignored(
+    processes: Processes, tmp_path: Path, disposition: str
+) -> None:
+    flags = ("--brokers", f"mqtt://127.0.0.1:{free_port()}", "--no-mdns")
+    node = processes.start_python("-c", WITH_SIGHUP, disposition, *flags, cwd=tmp_path)
+    node.wait_for(": 0 tasks")
+    status = Path(f"/proc/{node.pid}/status").read_text()
+    [ignored] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn:")]
+    assert bool(ignored & 1 << signal.SIGHUP - 1) == (disposition == "SIG_IGN")
+    os.kill(node.pid, signal.SIGHUP if disposition == "SIG_DFL" else signal.SIGTERM)
+    assert node.wait() == 0
+    assert "the node has left" in node.output
