@@ -198,7 +198,8 @@ def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
 
 def _hint(module: str, error: Exception, here: str) -> str:
     if module.endswith(".py"):
-        return f"; give it as Python names it: {module[:-3].replace('/', '.')}"
+        from_there = ", from its folder" if "/" in module else ""
+        return f"; give it as Python names it: {Path(module).stem}{from_there}"
     missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
     return f"; is it in this folder, {here}, or installed?" if missing else ""
 

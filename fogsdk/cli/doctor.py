@@ -14,9 +14,10 @@ from fogsdk.cli.latency import answers
 from fogsdk.cli.observer import Observer
 from fogsdk.cli.output import clean, milliseconds, note, terminal, write_json
 from fogsdk.cli.survey import Seen, survey
+from fogsdk.device.brokers import named
 from fogsdk.device.doctor import WRONG, examine
 from fogsdk.device.url import BrokerUrl
-from fogsdk.errors import ConnectionFailed
+from fogsdk.errors import ConfigError, ConnectionFailed
 
 HELP = "look for what is wrong between here and the site, and say what to do"
 MORE = """It takes some seconds. Each line is ok, a note (no fault, but good to know) or
@@ -68,8 +69,12 @@ def run(args: argparse.Namespace) -> int:
     if args.device:
         return doctor.conclude(doctor.check_device())
     doctor.check_versions()
-    urls, source = options.urls(args)
-    doctor.check_mdns(needed=source not in (options.GIVEN, options.VARIABLE))
+    doctor.check_mdns(needed=not (args.url or named(None)))
+    try:
+        urls, source = options.urls(args)
+    except ConfigError as error:
+        doctor.add("site", "wrong", str(error), "a device that names none gets none of them")
+        return doctor.conclude(reached=True)
     reached = doctor.check_brokers(urls, source)
     if reached:
         doctor.check_site(reached[0])

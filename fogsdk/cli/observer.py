@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fogsdk.device.brokers import others
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import ConnectionFailed, WireError
@@ -165,7 +166,8 @@ def connect_first(
         if time.monotonic() + PAUSE > until:
             raise ConnectionFailed(
                 f"no broker of site {site!r} could be reached within {timeout:g} s:{''.join(errors)}\n"
-                "Is a node or broker running there? `fog doctor` looks for the cause."
+                + ("" if again is None else others(site))
+                + "Is a node or broker running there? `fog doctor` looks for the cause."
             )
         time.sleep(PAUSE)
         brokers = brokers if again is None else again()

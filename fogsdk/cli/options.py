@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fogsdk.cli.observer import Observer, connect_first
 from fogsdk.device import invite
-from fogsdk.device.discovery import find_brokers, of_one_site
-from fogsdk.device.fog import FALLBACK_URL, Fog
+from fogsdk.device.brokers import announced, fallback, later, named
+from fogsdk.device.fog import Fog
 from fogsdk.device.fog import connect as connect_to
 from fogsdk.device.url import DEFAULT_SITE, BrokerUrl, Credentials, parse
 from fogsdk.errors import ConfigError, WireError
@@ -31,7 +31,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "further ones, tried in turn "
         "(default: $FOG_URL, then what mDNS finds, then fog.local)",
     )
-    group.add_argument("--site", metavar="ID", help='the site (default: what the URL says, else "home")')
+    site = 'the site (default: what the URL says; by mDNS "home", or else the only one that it finds)'
+    group.add_argument("--site", metavar="ID", help=site)
     group.add_argument("--username", metavar="NAME", help="login at the broker, and sender of the tasks")
     files = {
         "--password-file": f"file that holds the password (default: ${PASSWORD_VARIABLE})",
@@ -69,11 +70,12 @@ def urls(args: argparse.Namespace) -> tuple[list[str], str]:
     """The brokers to try, in order, and where they are known from."""
     if args.url:
         return list(args.url), GIVEN
-    given = [url for url in os.environ.get("FOG_URL", "").split(",") if url.strip()]
+    given = named(None)
     if given:
         return given, VARIABLE
-    found = of_one_site(find_brokers(site=args.site))
-    return (found, "mDNS") if found else ([FALLBACK_URL], "the last resort, as mDNS found none")
+    tls = bool(args.ca or args.cert)
+    found = announced(args.site, tls)
+    return (found, "mDNS") if found else ([fallback(tls)], "the last resort, as mDNS found none")
 
 
 def login(args: argparse.Namespace) -> Credentials:
@@ -129,5 +131,5 @@ def observe(args: argparse.Namespace) -> Observer:
     """Connect, for listening to a site. Raises ConnectionFailed and ConfigError."""
     found, source = urls(args)
     brokers, site, sender = party(args, found)
-    again = None if source in (GIVEN, VARIABLE) else lambda: party(args, urls(args)[0])[0]
+    again = None if source in (GIVEN, VARIABLE) else lambda: later(site, bool(args.ca or args.cert)) or brokers
     return connect_first(brokers, login(args), site, sender, args.timeout, again)

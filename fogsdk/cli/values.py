@@ -34,7 +34,10 @@ def argument(text: str) -> Any:
 
 
 def _json(text: str | bytes) -> Any:
-    return json.loads(text, parse_constant=_refuse)
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _refuse(name: str) -> Any:

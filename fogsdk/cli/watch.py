@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         while True:
             try:
                 with observe(args) as observer:
-                    connected = True
+                    connected, args.site = True, observer.site  # and that one it stays
                     for heard in _traffic(observer, refresh):
                         sighting = sightings.take(heard)
                         if sighting is not None:

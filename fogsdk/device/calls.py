@@ -44,8 +44,12 @@ def build_task(
     return Task(id, name, body, None if deadline is None else _milliseconds(deadline), priority, weight)
 
 
-def _milliseconds(deadline: object) -> int:
-    if not isinstance(deadline, (float, int)) or not 0 <= deadline * 1000 <= limits.DURATION:
+def _milliseconds(deadline: Any) -> int:
+    try:
+        fits = 0 <= deadline * 1000 <= limits.DURATION
+    except TypeError:
+        fits = False
+    if not fits:
         raise ValueError(f"deadline is a number of seconds from now, not {deadline!r}")
     return int(deadline * 1000)
 

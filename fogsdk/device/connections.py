@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from fogsdk.core.events import LinkDown, LinkUp
+from fogsdk.device.brokers import MOST
 from fogsdk.device.dialer import Dialer, Find
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl, Credentials
@@ -254,4 +255,6 @@ class Connections:
         if self.errors.get(str(broker)) != why:
             log.info("cannot connect: %s", why)
         self.errors[str(broker)] = why
+        if len(self.errors) > MOST:  # found brokers come and go
+            del self.errors[next(iter(self.errors))]
         self._dialer.failed(broker, time.monotonic())

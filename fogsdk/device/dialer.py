@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from queue import Empty, SimpleQueue
 
+from fogsdk.device.brokers import MOST
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl
 from fogsdk.errors import ConnectionFailed
@@ -29,10 +30,8 @@ all at once."""
 IN_EIGHT = 8.0
 """That pause is no longer than a second, or one in so many of the seconds since the broker was first missed: one that
 is just being started is found soon, and one that is away for long is left in peace."""
-LOOK_EVERY = 3.0
-"""Seconds between two searches for further brokers."""
-MOST = 32
-"""Brokers to try: who announces more of them wants to keep this device busy."""
+LOOK_EVERY, LONGEST_LOOK = 3.0, 30.0
+"""Seconds between two searches for further brokers; they grow as those pauses do (RFC 6762, section 5.2)."""
 SETTLED = 1.0
 """Seconds after which a connection counts as one that lasts."""
 
@@ -42,9 +41,10 @@ Find = Callable[[], Iterable[BrokerUrl]]
 
 @dataclass(slots=True)
 class _Try:
-    """What is known of one broker: until when it is left alone, how long after the next failure, since when it fails,
-    and whether it is being tried now."""
+    """What is known of one broker: when it was tried last, until when it is left alone, how long after the next
+    failure, since when it fails, and whether it is being tried now."""
 
+    tried: float = 0.0
     due: float = 0.0
     pause: float = FIRST_PAUSE
     missed: float | None = None
@@ -64,7 +64,8 @@ class Dialer:
         find: Find | None = None,
     ) -> None:
         self._find = find
-        self._look_at: float | None = None
+        self._look_since = self._look_at = -inf
+        self._announced: dict[BrokerUrl, None] = {}
         self._found: SimpleQueue[list[BrokerUrl]] = SimpleQueue()
         self._make = make
         self._wake = wake
@@ -75,39 +76,58 @@ class Dialer:
 
     def dial(self, now: float, but: BrokerUrl | None) -> float:
         """Begin the tries that are due, to all brokers ``but`` one. Returns when the next is due."""
-        soonest = min(now + LONGEST_PAUSE, self._look(now))
-        for broker, each in self._tries.items():
+        soonest = min(now + LONGEST_PAUSE, self._look(now, but))
+        for broker, each in sorted(self._tries.items(), key=lambda item: item[1].tried):
             if each.busy or broker == but:
                 continue
             due = max(each.due, self._next)
             if due > now:
                 soonest = min(soonest, due)
                 continue
-            each.busy, self._next = True, now + STAGGER
+            each.busy, each.tried, self._next = True, now, now + STAGGER
             soonest = min(soonest, self._next)
-            threading.Thread(target=self._open, args=(broker,), name="fogsdk-dialer", daemon=True).start()
+            if not _begun("fogsdk-dialer", self._open, broker):
+                self.failed(broker, now)
         return soonest
 
-    def _look(self, now: float) -> float:
+    def _look(self, now: float, but: BrokerUrl | None) -> float:
         """Look for further brokers where that is due, and take in what was found. Returns when to come again."""
         if self._find is None:
             return inf
-        if self._look_at is None:
-            self._look_at = now + LOOK_EVERY
-        elif now >= self._look_at:
-            self._look_at = inf  # until that search is over
-            threading.Thread(target=self._search, args=(self._find,), name="fogsdk-search", daemon=True).start()
+        if self._look_since == -inf:
+            self._look_since, self._look_at = now, now + LOOK_EVERY
+        pause = max(LOOK_EVERY, min(LONGEST_LOOK, (now - self._look_since) / IN_EIGHT))
         while not self._found.empty():
-            for broker in self._found.get_nowait():
-                if len(self._tries) < MOST:
-                    self._tries.setdefault(broker, _Try())
-            self._look_at = now + LOOK_EVERY
+            self._take_in(dict.fromkeys(self._found.get_nowait()), now, but)
+            self._look_at = now + pause
+        if now >= self._look_at:
+            self._look_at = inf if _begun("fogsdk-search", self._search, self._find) else now + pause
         return self._look_at
+
+    def _take_in(self, found: dict[BrokerUrl, None], now: float, but: BrokerUrl | None) -> None:
+        """Try what is announced, and at once what was not before."""
+        for broker in found:
+            if broker in self._tries:
+                each = self._tries[broker]
+                each.due = each.due if broker in self._announced else min(each.due, now)
+            elif len(self._tries) < MOST or self._make_room(found, but):
+                self._tries[broker] = _Try()
+        self._announced = found
+
+    def _make_room(self, found: dict[BrokerUrl, None], but: BrokerUrl | None) -> bool:
+        """Forget one broker that is not announced any more; False where there is none."""
+        for broker, each in self._tries.items():
+            if not (each.busy or broker in found or broker == but):
+                del self._tries[broker]
+                return True
+        return False
 
     def _search(self, find: Find) -> None:
         found: list[BrokerUrl] = []
         try:
             found = list(find())
+        except OSError as error:
+            log.debug("no looking for brokers: %s", error)
         except Exception:
             log.exception("a bug in looking for brokers")
         self._found.put(found)
@@ -150,6 +170,7 @@ class Dialer:
 
     def done(self, broker: BrokerUrl) -> None:
         """A try is over and did not fail. The broker becomes the last choice: when it is lost, others come first."""
+        self._look_since = -inf
         each = self._tries.pop(broker)
         each.busy = False
         self._tries[broker] = each
@@ -170,3 +191,13 @@ class Dialer:
         for _, connection in self.opened():
             if isinstance(connection, MqttConnection):
                 connection.close()
+
+
+def _begun(name: str, target: Callable[..., None], *arguments: object) -> bool:
+    """Start a thread; False where this computer has none left just now."""
+    try:
+        threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+    except RuntimeError as error:
+        log.warning("%s cannot begin: %s", name, error)
+        return False
+    return True

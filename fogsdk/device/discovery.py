@@ -56,7 +56,8 @@ class Record(NamedTuple):
 def find_brokers(timeout: float = 1.0, site: str | None = None, interface: str | None = None) -> list[str]:
     """Return the URLs of the brokers in this network, each with its site: ``mqtt://192.168.1.5:1883/home``.
 
-    Waits up to ``timeout`` seconds for the first one and a moment for others. An empty list means that none
+    Waits up to ``timeout`` seconds for the first one and a moment for others; without a ``site`` for the first one of
+    "home". An empty list means that none
     answered, or that there is no multicast here. With ``site``, only the brokers of that site are asked for.
     ``interface`` is the IPv4 address of this computer to ask on; by default that of the default route, and
     the loopback. Raises ConfigError for an ``interface`` that is no IPv4 address.
@@ -113,7 +114,7 @@ class _Search:
         while True:
             urls, missing = self._conclude()
             now = time.monotonic()
-            if urls:
+            if urls and self._may_be_all(urls):
                 deadline = min(deadline, now + _GRACE)
             if now >= deadline:
                 return urls
@@ -125,6 +126,10 @@ class _Search:
             if questions and not self._ask(questions):
                 return urls
             self._listen(min(deadline, again) - now)
+
+    def _may_be_all(self, urls: list[str]) -> bool:
+        """Whether it is a moment's wait for others, or the whole time: for "home", which comes before all others."""
+        return self._site is not None or any(url.endswith(f"/{DEFAULT_SITE}") for url in urls)
 
     def _ask(self, questions: list[tuple[Name, int]]) -> bool:
         """Send a query on every interface; tells whether one let it pass."""

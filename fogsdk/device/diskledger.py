@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -68,6 +69,16 @@ class _Remove:
 
 class _Stop:
     pass
+
+
+def site_of(path: str | os.PathLike[str]) -> str | None:
+    """The site whose tasks a ledger has; None where it cannot be read, which who opens it is told."""
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as db:
+            row = db.execute("SELECT site FROM device").fetchone()
+    except (sqlite3.Error, ValueError):
+        return None
+    return None if row is None else str(row[0])
 
 
 class DiskLedger:

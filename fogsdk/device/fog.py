@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as WaitedTooLong
 from concurrent.futures import wait
 from functools import partial
-from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
 from fogsdk.device import invite, posted
+from fogsdk.device.brokers import announced, announced_nodes, fallback, later, named, others
 from fogsdk.device.calls import build_task
 from fogsdk.device.clock import clock
 from fogsdk.device.dialer import Find
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 64
 """Tasks that ``map`` keeps going at once."""
-FALLBACK_URL = "mqtt://fog.local"
 LAST_WORDS = 1.0
 """Seconds that ``close`` waits for the fog to hear which receipts are done with."""
 
@@ -63,9 +62,10 @@ def connect(
     ``url`` is one broker URL or several in order of preference, ``mqtt://[user:password@]host[:port][/site]`` or
     ``mqtts://...``, or those of nodes, ``coap://[device:key@]host[:port][/site]``, or an invitation, the text in the QR
     code that ``fog invite`` and a node's page show; without it $FOG_URL (several separated by commas) is used, then
-    what mDNS finds, now or as long as there is no connection, then ``fog.local``. ``site`` defaults to what the URL
-    says, else "home", else the only one that mDNS finds. ``name`` is this device's id on the wire: by default the
-    login's name, else a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS.
+    what mDNS finds, then ``fog.local``. ``site`` defaults to what the URL says, else to the ledger's, else to the only
+    one that mDNS finds now, else to "home". As long as there is no connection, mDNS is asked for further brokers of
+    that site, unless somebody named some. ``name`` is this device's id on the wire: by default the login's name, else
+    a random one. ``ca``, ``cert`` and ``key`` are PEM files for TLS; with them no broker without TLS is looked for.
 
     With ``ledger``, a file, tasks that are handed in are on this device's disk until they are settled, and survive the
     end of the program: the next one that connects with this file finds them in ``recovered``. It then makes no
@@ -77,13 +77,22 @@ def connect(
     Raises ConnectionFailed when no broker has accepted the login within ``timeout`` seconds, and ConfigError for a
     URL, name or file that cannot be right, and for a ledger that another program has open.
     """
-    brokers, is_found = _brokers(url, site)
-    chosen_site = site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
+    wanted, tls, urls = site or _remembered(ledger), bool(ca or cert), named(url)
+    is_found = url is None and not urls
+    if is_found:
+        urls = announced(wanted, tls) or ([] if tls else announced_nodes(wanted)) or [fallback(tls)]
+    brokers = [parse(each) for text in urls for each in invite.read(text).usable()]
+    if not brokers:
+        raise ConfigError("no broker URL was given; write for example mqtt://192.168.1.9")
+    chosen_site = site or next((broker.site for broker in brokers if broker.site), wanted or DEFAULT_SITE)
     credentials = Credentials(username, password, ca, cert, key)
     login = next((broker.username for broker in brokers if broker.username), username)
     if any(broker.tls for broker in brokers):
         tls_context(credentials)  # files that cannot be read are told here, not on the SDK's thread
-    find = partial(_found, chosen_site) if is_found and not any(broker.coap for broker in brokers) else None
+    tls = tls or (password is not None and any(broker.tls for broker in brokers))
+    if is_found and tls:
+        brokers = [broker for broker in brokers if broker.tls]
+    find = partial(later, chosen_site, tls) if is_found and not any(broker.coap for broker in brokers) else None
     fog = Fog(brokers, chosen_site, name or login, credentials, ledger, inline_limit, find)
     try:
         if ledger is None:
@@ -94,28 +103,12 @@ def connect(
     return fog
 
 
-def _brokers(url: str | Sequence[str] | None, site: str | None) -> tuple[list[BrokerUrl], bool]:
-    """The brokers to try, and whether nobody named them."""
-    given: str | Sequence[str] = os.environ.get("FOG_URL", "").split(",") if url is None else url
-    is_found = url is None and not given[0]
-    urls = [given] if isinstance(given, str) else (_discovered(site) or [FALLBACK_URL]) if is_found else given
-    brokers = [parse(each) for text in urls for each in invite.read(text).usable()]
-    if not brokers:
-        raise ConfigError("no broker URL was given; write for example mqtt://192.168.1.9")
-    return brokers, is_found
+def _remembered(ledger: str | os.PathLike[str] | None) -> str | None:
+    if ledger is None:
+        return None
+    from fogsdk.device.diskledger import site_of  # most devices have none, and need no SQLite
 
-
-def _discovered(site: str | None) -> list[str]:
-    # Most devices are told a URL and never need it.
-    from fogsdk.device.discovery import find_brokers, find_nodes, of_one_site
-
-    return of_one_site(find_brokers(site=site) or (find_nodes(site=site) if find_spec("aiocoap") else []))
-
-
-def _found(site: str) -> list[BrokerUrl]:
-    from fogsdk.device.discovery import find_brokers
-
-    return [parse(url) for url in find_brokers(site=site)]
+    return site_of(ledger)
 
 
 class Fog:
@@ -164,10 +157,11 @@ class Fog:
     def wait_connected(self, timeout: float) -> None:
         """Wait until a broker has accepted the login; raises ConnectionFailed after ``timeout`` seconds."""
         if not self._driver.up.wait(timeout):
-            tried = "\n  ".join(self._driver.errors.get(str(b), f"{b}: no answer yet") for b in self._brokers)
+            said = {str(broker): f"{broker}: no answer yet" for broker in self._brokers} | self._driver.errors
+            tried = "\n  ".join(said.values())
             raise ConnectionFailed(
                 f"no broker of site {self.site!r} could be reached within {timeout:g} s:\n  {tried}\n"
-                + ("No URL was given, and mDNS finds no other broker of this site here.\n" if self._is_found else "")
+                + (f"No URL was given: these are what mDNS found.\n{others(self.site)}" if self._is_found else "")
                 + "Is a node or broker running there? `fog doctor` looks for the cause."
             )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -277,13 +278,15 @@ class Daemon:
         loop = asyncio.get_running_loop()
         numbers = ending.signals()
         for number in numbers:
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._signalled, number)
         try:
             yield
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _signalled(self) -> None:
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._signals and number.name == "SIGHUP":
+            return  # a terminal that is closed may say so twice, and does not mean: at once
         self._signals += 1
         self._ending.set()

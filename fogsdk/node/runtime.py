@@ -297,38 +297,42 @@ class Runtime:
 
     def _do(self, commands: Iterable[Command]) -> None:  # noqa: C901 - one case for each command
         for command in commands:
-            match command:
-                case Send():
-                    door = self._doors.get(command.link)
-                    if door is None:
-                        self._outbox.add(command)
-                    else:
-                        door.deliver(command)
-                case Start():
-                    self._executor.start(command)
-                case Stop():
-                    self._executor.stop(command.job)
-                case Write():
-                    assert self._journal is not None, "a node that does not keep writes nothing"
-                    self._journal.write(command)
-                case Disturb():
-                    assert self._disturb is not None, "a node without chaos is not disturbed"
-                    self._disturb(self, command)
-                case Subscribe():
-                    self._subscriptions[command.topic] = None
-                    for link in self._links.values():
-                        link.subscribe([command.topic])
-                case Unsubscribe():
-                    self._subscriptions.pop(command.topic, None)
-                    for link in self._links.values():
-                        link.unsubscribe(command.topic)
-                case Note():
-                    self._notes.add(command)
-                case Reconnect():
-                    for link in self._links.values():
-                        link.reconnect()
-                case Leave():
-                    self.left.set()
+            try:
+                match command:
+                    case Send():
+                        door = self._doors.get(command.link)
+                        if door is None:
+                            self._outbox.add(command)
+                        else:
+                            door.deliver(command)
+                    case Start():
+                        self._executor.start(command)
+                    case Stop():
+                        self._executor.stop(command.job)
+                    case Write():
+                        assert self._journal is not None, "a node that does not keep writes nothing"
+                        self._journal.write(command)
+                    case Disturb():
+                        assert self._disturb is not None, "a node without chaos is not disturbed"
+                        self._disturb(self, command)
+                    case Subscribe():
+                        self._subscriptions[command.topic] = None
+                        for link in self._links.values():
+                            link.subscribe([command.topic])
+                    case Unsubscribe():
+                        self._subscriptions.pop(command.topic, None)
+                        for link in self._links.values():
+                            link.unsubscribe(command.topic)
+                    case Note():
+                        self._notes.add(command)
+                    case Reconnect():
+                        for link in self._links.values():
+                            link.reconnect()
+                    case Leave():
+                        self.left.set()
+            except Exception:  # one that cannot be carried out keeps none of the others back
+                log.exception("a bug, on %s", type(command).__name__)
+                self._not_before = clock() + AFTER_A_BUG
 
     def _flush(self) -> None:
         self._flushing = False

@@ -32,10 +32,12 @@ def test_an_argument_is_json_or_else_text(site: Site) -> None:
     assert value(site, "give_back", *words) == [expected, {}]
 
 
-@pytest.mark.parametrize(("text", "noted"), [("[1, 2", True), ("{'a': 1}", True), ("plain [text", False)])
+@pytest.mark.parametrize(
+    ("text", "noted"), [("[1, 2", True), ("{'a': 1}", True), ("plain [text", False), ("[" * 20_000, True)]
+)
 def test_what_looks_like_json_and_is_not_is_text_and_that_is_said(site: Site, text: str, noted: bool) -> None:
     done = site.fog("run", "same", text)
-    assert done.stdout == f"{text}\n"
+    assert done.stdout == f"{text}\n", done.stderr
     assert ("taken as text, as it is not JSON" in done.stderr) == noted
 
 

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from itertools import pairwise
 from math import inf
 
-from fogsdk.device.dialer import LONGEST_PAUSE, LOOK_EVERY, MOST, Dialer
+import pytest
+
+from fogsdk.device import dialer
+from fogsdk.device.brokers import MOST
+from fogsdk.device.dialer import LONGEST_LOOK, LONGEST_PAUSE, LOOK_EVERY, STAGGER, Dialer
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl, parse
 from fogsdk.errors import ConnectionFailed
@@ -23,7 +27,7 @@ class Refused:
         self.now = 0.0
         self.tried: dict[BrokerUrl, list[float]] = {}
         self.searches: list[float] = []
-        self._found = find
+        self.found = find
         self._awake = threading.Event()
         self.dialer = Dialer([HERE], self._make, self._awake.set, None if find is None else self._find)
 
@@ -33,9 +37,9 @@ class Refused:
 
     def _find(self) -> Iterable[BrokerUrl]:
         self.searches.append(self.now)
-        if isinstance(self._found, Exception):
-            raise self._found
-        return self._found or ()
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found or ()
 
     def run(self, seconds: float) -> None:
         """Dial for so long."""
@@ -83,4 +87,64 @@ def test_a_search_that_fails_is_repeated() -> None:
 def test_who_announces_ever_more_brokers_fills_no_memory() -> None:
     refused = Refused([parse(f"mqtt://127.0.0.1:{port}/home") for port in range(1000, 1200)])
     refused.run(30)
-    assert len(refused.tried) == MOST
+    assert len(refused.dialer._tries) == MOST
+    real = parse("mqtt://127.0.0.1:9/home")
+    refused.found = [real]
+    refused.run(60)
+    assert real in refused.tried, "what is announced no more keeps a broker out that is"
+
+
+def test_one_that_was_not_tried_yet_comes_before_those_that_fail_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where each keeps the device waiting for seconds, so that many are due at once."""
+    tried: dict[BrokerUrl, float] = {}
+    ends: list[tuple[float, BrokerUrl]] = []
+    now = 0.0
+
+    def begin(_name: str, _target: object, broker: BrokerUrl) -> bool:
+        tried.setdefault(broker, now)
+        ends.append((now + 2.0, broker))
+        return True
+
+    monkeypatch.setattr(dialer, "_begun", begin)
+    brokers = [parse(f"mqtt://127.0.0.1:{port}/home") for port in range(1000, 1030)]
+    silent = Dialer(brokers, MqttConnection, lambda: None)  # type: ignore[arg-type]
+    while len(tried) < len(brokers):
+        while ends and ends[0][0] <= now:
+            silent.failed(ends.pop(0)[1], now)
+        now = max(now + 0.001, min(silent.dial(now, None), ends[0][0] if ends else inf))
+    assert now <= len(brokers) * STAGGER, "each gets its try before any other gets a second one"
+
+
+def test_a_broker_that_is_announced_again_after_long_is_tried_at_once() -> None:
+    refused = Refused([])
+    refused.run(600)
+    refused.found = [HERE]
+    searched = len(refused.searches)
+    refused.run(40)
+    assert refused.searches[searched] in refused.tried[HERE]
+
+
+def test_searches_grow_rare_where_nothing_comes() -> None:
+    refused = Refused([])
+    refused.run(3600)
+    gaps = [then - at for at, then in pairwise(refused.searches)]
+    assert gaps[0] == pytest.approx(LOOK_EVERY, abs=0.1)
+    assert all(gap <= LONGEST_LOOK + 0.1 for gap in gaps)
+    assert len(gaps) < 200
+
+
+def test_where_no_thread_can_begin_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a computer that has no memory left for a moment."""
+    refused = Refused([THERE])
+    start, failures = threading.Thread.start, iter(range(20))
+
+    def fail_at_first(thread: threading.Thread) -> None:
+        if next(failures, None) is not None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_at_first)
+    refused.run(60)
+    assert refused.tried.keys() == {HERE, THERE}

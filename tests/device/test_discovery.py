@@ -103,8 +103,17 @@ def test_all_brokers_of_a_site_are_found(site: str) -> None:
 
 def test_without_a_site_every_site_is_found(site: str) -> None:
     with announced(broker(f"{site}-a", 1), broker(f"{site}-b", 2)):
-        found = set(find_brokers(TIMEOUT, interface=LOOPBACK))
+        found = set(find_brokers(2.0, interface=LOOPBACK))
     assert {f"mqtt://127.0.0.1:1/{site}-a", f"mqtt://127.0.0.1:2/{site}-b"} <= found
+
+
+def test_home_is_waited_for_where_another_site_answers_first(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To announce itself takes a node longer than a moment."""
+    monkeypatch.setattr(discovery, "DEFAULT_SITE", f"{site}-home")
+    with announced(broker(f"{site}-core", 1)), ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(find_brokers, 4.0, None, LOOPBACK)
+        with announced(broker(f"{site}-home", 2)):
+            assert f"mqtt://127.0.0.1:2/{site}-home" in looking.result()
 
 
 def test_who_names_no_site_gets_the_brokers_of_one() -> None:
@@ -136,7 +145,7 @@ def test_who_connects_before_there_is_a_broker_finds_it_when_it_comes(site: str,
 
 def test_where_mdns_finds_nothing_the_error_says_so(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FOG_URL", raising=False)
-    with pytest.raises(ConnectionFailed, match="No URL was given, and mDNS finds no other broker of this site here"):
+    with pytest.raises(ConnectionFailed, match="No URL was given: these are what mDNS found"):
         fogsdk.connect(site=site, timeout=0.1)
 
 

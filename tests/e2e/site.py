@@ -18,6 +18,12 @@ from tests.support.waiting import eventually
 
 TASKS = "tests.e2e.e2e_tasks"
 WORKERS = 2
+WITH_SIGHUP = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-m", "fogsdk.node.main", *sys.argv[2:]])
+"""
+"""``fognode``, with SIGHUP as the first argument names it: it may be ignored where the tests are run."""
 
 
 class Site:

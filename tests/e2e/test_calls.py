@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,11 @@ def test_a_deadline_that_passes_is_reported_and_stops_the_task(fog: Fog, journal
     assert fog.run("work", journal.path, "later", 1.0) == "later"
     assert [entry.name for entry in journal.begun()] == ["late", "later"]
     assert [entry.name for entry in journal.ended()] == ["later"]
+
+
+@pytest.mark.parametrize("deadline", [np.int64(20), np.float32(20), Decimal(20), Fraction(20), 20])
+def test_a_deadline_is_whatever_is_a_number(fog: Fog, deadline: Any) -> None:
+    assert fog.run("increment", 1, deadline=deadline) == 2
 
 
 def test_a_function_in_place_of_a_task_s_name_is_answered_with_its_name(fog: Fog) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.site import WITH_SIGHUP
 from tests.support.ports import free_port
 from tests.support.processes import Processes, Program
 
@@ -48,7 +49,8 @@ def test_a_task_module_that_cannot_be_imported_ends_it_with_1_and_its_name(
     for module, problem in (
         ("missing_tasks", f"No module named 'missing_tasks'; is it in this folder, {tmp_path}, or installed?"),
         ("broken_tasks", "No module named 'module_that_nobody_has'\n"),
-        ("broken_tasks.py", "; give it as Python names it: broken_tasks"),
+        ("broken_tasks.py", "; give it as Python names it: broken_tasks\n"),
+        ("./broken_tasks.py", "; give it as Python names it: broken_tasks, from its folder"),
     ):
         node = fognode(processes, tmp_path, "--tasks", module, "--brokers", "mqtt://127.0.0.1")
         assert node.wait() == 1
@@ -89,13 +91,6 @@ def test_where_a_library_of_the_daemon_is_missing_it_says_what_to_install(proces
     assert node.wait() == 1
     assert "pip install 'fogsdk[node]'" in node.output
     assert "Traceback" not in node.output
-
-
-WITH_SIGHUP = """
-import os, signal, sys
-signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
-os.execv(sys.executable, [sys.executable, "-m", "fogsdk.node.main", *sys.argv[2:]])
-"""
 
 
 @pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])

@@ -7,15 +7,17 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from fogsdk.wire import codec, topics
 from fogsdk.wire.messages import Gone
-from tests.e2e.journal import Journal
+from tests.e2e.journal import NODE_VARIABLE, Journal
 from tests.e2e.rawdevice import RawDevice
-from tests.e2e.site import StartSite, wait_for_nodes
+from tests.e2e.site import TASKS, WITH_SIGHUP, StartSite, wait_for_nodes
 from tests.support.ports import free_port
+from tests.support.processes import Processes
 from tests.support.waiting import eventually
 
 
@@ -63,6 +65,24 @@ def test_a_plain_mqtt_device_is_told_that_the_node_leaves(start_site: StartSite,
         assert (outcomes[id]["type"], outcomes[id]["reason"]) == ("refused", "leaving")
         assert outcomes[id]["retry_after"] > 0
     assert [outcomes[id]["value"] for id in ("0", "1")] == ["0", "1"]
+
+
+def test_a_terminal_that_is_closed_says_so_twice_and_does_not_cut_short_what_runs(
+    start_site: StartSite, journal: Journal, processes: Processes, tmp_path: Path
+) -> None:
+    site = start_site()
+    flags = ("--tasks", TASKS, "--node", "n1", "--brokers", site.broker.url, "--broker", "none", "--no-mdns")
+    node = processes.start_python("-c", WITH_SIGHUP, "SIG_DFL", *flags, environ={NODE_VARIABLE: "n1"}, cwd=tmp_path)
+    with site.connect() as fog:
+        future = fog.submit("work", journal.path, "long", 1.0)
+        eventually(lambda: bool(journal.begun("long")), what="the task to begin")
+        os.kill(node.pid, signal.SIGHUP)
+        node.wait_for("leaving: what runs has")
+        os.kill(node.pid, signal.SIGHUP)
+        assert future.result(10) == "long"
+        assert node.wait() == 0
+    assert "leaving at once" not in node.output
+    assert len(journal.begun("long")) == 1
 
 
 def test_what_does_not_finish_in_time_is_handed_over(start_site: StartSite, journal: Journal) -> None:

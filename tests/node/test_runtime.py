@@ -34,7 +34,7 @@ class Idler:
         self.fails_on = ""
 
     async def open(self, emit: Emit) -> None:
-        emit(Offer((TaskInfo("tiny"),)))
+        emit(Offer((TaskInfo("tiny"), TaskInfo("long", weight="middle"))))
 
     def start(self, job: Start) -> None:
         if job.id == self.fails_on:
@@ -80,6 +80,23 @@ async def test_a_job_that_cannot_be_started_keeps_no_other_back(caplog: pytest.L
     assert "as a bug would" in caplog.text
     idler.runtime.tell(asked("next"))
     assert idler.started[-4:] == ["t0", "t2", "t3", "next"]
+    await idler.runtime.close()
+
+
+@on_a_loop
+async def test_nor_does_one_that_would_start_with_others_on_a_worker_that_comes_free(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    idler = await opened()
+    idler.runtime.tell(JobDone(2, b"\xf6", 0.05), Asked("a", "dev", Task("slow", "long", b"\x82\x80\xa0")))
+    idler.runtime.tell(*(asked(f"t{number}") for number in range(4)))
+    assert idler.started[-1] == "slow"
+    idler.fails_on = "t1"
+    [job] = idler.runtime.node.work.queue.running
+    with caplog.at_level(logging.ERROR):
+        idler.runtime.tell(JobDone(job, b"\xf6", 0.05))
+    assert "as a bug would" in caplog.text
+    assert idler.started[-3:] == ["t0", "t2", "t3"]
     await idler.runtime.close()
 
 

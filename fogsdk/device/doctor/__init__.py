@@ -13,9 +13,9 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from fogsdk.device import invite
+from fogsdk.device.brokers import fallback
 from fogsdk.device.doctor import coap, http, mqtt
 from fogsdk.device.doctor.step import NOTE, OK, WRONG, Step
-from fogsdk.device.fog import FALLBACK_URL
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConfigError
 
@@ -65,7 +65,7 @@ def _timed(steps: Iterator[Step]) -> Iterator[Step]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine the ways that are given, else that over ``fog.local``, and write what is found. Returns 0 if all is well,
     1 if something is wrong, and 2 for a URL that is none."""
-    ways = list(sys.argv[1:] if argv is None else argv) or [FALLBACK_URL]
+    ways = list(sys.argv[1:] if argv is None else argv) or [fallback(tls=False)]
     wrong = False
     try:
         for step in (step for way in ways for step in examine(way)):
