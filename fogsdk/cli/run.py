@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
+from concurrent.futures import wait
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         future = fog.submit(args.name, *arguments, **keywords)
         try:
             with _progress(future):
+                wait([future])  # Ctrl-C finds this thread at nothing: result() may read from the connection itself
                 value = future.result()
         except KeyboardInterrupt:
             future.cancel()
