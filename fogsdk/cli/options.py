@@ -73,9 +73,9 @@ def urls(args: argparse.Namespace) -> tuple[list[str], str]:
     given = named(None)
     if given:
         return given, VARIABLE
-    tls = bool(args.ca or args.cert)
-    found = announced(args.site, tls)
-    return (found, "mDNS") if found else ([fallback(tls)], "the last resort, as mDNS found none")
+    as_whom = login(args)
+    found = announced(args.site, as_whom)
+    return (found, "mDNS") if found else ([fallback(as_whom)], "the last resort, as mDNS found none")
 
 
 def login(args: argparse.Namespace) -> Credentials:
@@ -131,5 +131,6 @@ def observe(args: argparse.Namespace) -> Observer:
     """Connect, for listening to a site. Raises ConnectionFailed and ConfigError."""
     found, source = urls(args)
     brokers, site, sender = party(args, found)
-    again = None if source in (GIVEN, VARIABLE) else lambda: later(site, bool(args.ca or args.cert)) or brokers
-    return connect_first(brokers, login(args), site, sender, args.timeout, again)
+    as_whom = login(args)
+    again = None if source in (GIVEN, VARIABLE) else lambda: later(site, as_whom, brokers) or brokers
+    return connect_first(brokers, as_whom, site, sender, args.timeout, again)

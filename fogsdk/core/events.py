@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from fogsdk.wire.frozen import dataclass
 from fogsdk.wire.messages import (
-    Accepted,
-    Ask,
-    Beat,
-    Birth,
     Body,
-    Cancel,
-    Cancelled,
-    Chunk,
-    Expired,
-    Failed,
-    Gone,
-    Got,
     Hop,
     Kept,
     Malformed,
-    Progress,
-    Refused,
+    Piece,
+    Presence,
     Replica,
-    Result,
+    Reply,
+    Request,
     Seek,
     Task,
     TaskInfo,
-    Transfer,
 )
 
 
@@ -50,7 +39,7 @@ class NodeHeard:
 
     link: str
     node: str
-    message: Birth | Gone | Beat
+    message: Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +57,7 @@ class Asked:
 
     link: str
     sender: str
-    message: Task | Cancel | Ask | Malformed
+    message: Request | Malformed
     as_json: bool = False
     any_node: bool = False
 
@@ -78,7 +67,7 @@ class Replied:
     """Word of a task that this core handed out, or of a record that it has somebody keep."""
 
     link: str
-    message: Accepted | Progress | Result | Failed | Refused | Expired | Cancelled | Kept
+    message: Reply | Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,7 @@ class Carried:
 
     link: str
     sender: str
-    message: Transfer | Chunk | Got
+    message: Piece
 
     @property
     def is_reply(self) -> bool:

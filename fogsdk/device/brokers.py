@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from fogsdk.device.url import BrokerUrl, parse
+from fogsdk.device.url import BrokerUrl, Credentials, parse
 
 MOST = 32
 """Brokers to try: who announces more of them wants to keep this device busy."""
@@ -19,36 +19,50 @@ def named(url: str | Sequence[str] | None) -> list[str]:
     return [url] if isinstance(url, str) else list(url)
 
 
-def announced(site: str | None, tls: bool = False) -> list[str]:
-    """The URLs of the brokers that mDNS finds, with ``tls`` of those alone that speak it. Without a ``site`` they are
-    of "home", or else of the only one that there is; raises ConfigError where there are others, and several."""
+def announced(site: str | None, login: Credentials) -> list[str]:
+    """The URLs of the brokers that mDNS finds and this login may go to: with certificates to none without TLS, with a
+    password to none beside one with TLS. Without a ``site`` they are of "home", or else of the only one that there is;
+    raises ConfigError where there are others, and several."""
     # Most devices are told a URL and never need it.
     from fogsdk.device.discovery import find_brokers, of_one_site
 
-    found = [url for url in find_brokers(site=site) if url.startswith("mqtts:") or not tls]
-    return of_one_site(found)[:MOST]
+    found = find_brokers(site=site)
+    found = of_one_site(_with_tls(found) if _has_certificates(login) else found)[:MOST]
+    return found if login.password is None else _with_tls(found) or found
 
 
-def announced_nodes(site: str | None) -> list[str]:
-    """The URLs of the nodes that mDNS finds, likewise, where there is what it takes to speak CoAP."""
+def announced_nodes(site: str | None, login: Credentials) -> list[str]:
+    """The URLs of the nodes that mDNS finds, likewise, where there is what it takes to speak CoAP, which has no TLS."""
+    if _has_certificates(login) or not find_spec("aiocoap"):
+        return []
     from fogsdk.device.discovery import find_nodes, of_one_site
 
-    return of_one_site(find_nodes(site=site))[:MOST] if find_spec("aiocoap") else []
+    return of_one_site(find_nodes(site=site))[:MOST]
 
 
-def fallback(tls: bool) -> str:
+def fallback(login: Credentials) -> str:
     """The URL to try where nothing is found: one node of the network always has this name."""
-    return f"{'mqtts' if tls else 'mqtt'}://fog.local"
+    return f"{'mqtts' if _has_certificates(login) else 'mqtt'}://fog.local"
 
 
-def later(site: str, tls: bool) -> list[BrokerUrl]:
-    """The brokers of a site that was settled before; ``tls`` as above: a password is not for whoever came since."""
-    return [parse(url) for url in announced(site, tls)]
+def later(site: str, login: Credentials, first: Sequence[BrokerUrl]) -> list[BrokerUrl]:
+    """The brokers of a site that are announced when those found ``first`` do not answer: a password that TLS kept
+    there is not for one without it that came since."""
+    tls = login.password is not None and any(broker.tls for broker in first)
+    return [broker for broker in map(parse, announced(site, login)) if broker.tls or not tls]
+
+
+def _has_certificates(login: Credentials) -> bool:
+    return bool(login.ca or login.cert)
+
+
+def _with_tls(urls: list[str]) -> list[str]:
+    return [url for url in urls if url.startswith("mqtts:")]
 
 
 def others(site: str) -> str:
     """A sentence on what mDNS finds beside this site, for who did not name one; empty where there is nothing."""
-    from fogsdk.device.discovery import find_brokers
+    from fogsdk.device.discovery import find_brokers, sites_of
 
-    sites = {url.rpartition("/")[2] for url in find_brokers(0.5)} - {site}
+    sites = sites_of(find_brokers(0.5)) - {site}
     return f"Others are announced here ({', '.join(sorted(sites))}): name one (site=, --site).\n" if sites else ""

@@ -107,9 +107,10 @@ class Dialer:
     def _take_in(self, found: dict[BrokerUrl, None], now: float, but: BrokerUrl | None) -> None:
         """Try what is announced, and at once what was not before."""
         for broker in found:
-            if broker in self._tries:
-                each = self._tries[broker]
-                each.due = each.due if broker in self._announced else min(each.due, now)
+            known = self._tries.get(broker)
+            if known is not None:
+                if broker not in self._announced:
+                    known.due = min(known.due, now)
             elif len(self._tries) < MOST or self._make_room(found, but):
                 self._tries[broker] = _Try()
         self._announced = found

@@ -14,7 +14,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from fogsdk.device.url import DEFAULT_SITE
@@ -68,13 +68,18 @@ def find_brokers(timeout: float = 1.0, site: str | None = None, interface: str |
 def of_one_site(urls: Sequence[str]) -> list[str]:
     """Those of the URLs that are of site "home", or else all of them. Raises ConfigError where they are of several
     sites: a task is not to run in one or the other, as it happens."""
-    sites = {url.rpartition("/")[2] for url in urls}
+    sites = sites_of(urls)
     if len(sites) < 2:
         return list(urls)
     if DEFAULT_SITE not in sites:
         names = ", ".join(sorted(sites))
         raise ConfigError(f"several sites are announced here ({names}): name one (site=, --site), or give its URL")
     return [url for url in urls if url.endswith(f"/{DEFAULT_SITE}")]
+
+
+def sites_of(urls: Iterable[str]) -> set[str]:
+    """The sites of URLs that were found."""
+    return {url.rpartition("/")[2] for url in urls}
 
 
 def find_nodes(timeout: float = 1.0, site: str | None = None, interface: str | None = None) -> list[str]:
@@ -129,7 +134,7 @@ class _Search:
 
     def _may_be_all(self, urls: list[str]) -> bool:
         """Whether it is a moment's wait for others, or the whole time: for "home", which comes before all others."""
-        return self._site is not None or any(url.endswith(f"/{DEFAULT_SITE}") for url in urls)
+        return self._site is not None or DEFAULT_SITE in sites_of(urls)
 
     def _ask(self, questions: list[tuple[Name, int]]) -> bool:
         """Send a query on every interface; tells whether one let it pass."""

@@ -31,23 +31,7 @@ from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.device.waker import Waker
 from fogsdk.errors import WireError
 from fogsdk.wire import codec, topics
-from fogsdk.wire.messages import (
-    Accepted,
-    Beat,
-    Birth,
-    Cancelled,
-    Chunk,
-    Expired,
-    Failed,
-    Gone,
-    Got,
-    Kept,
-    Malformed,
-    Progress,
-    Refused,
-    Result,
-    Transfer,
-)
+from fogsdk.wire.messages import Birth, Kept, Malformed, Piece, Presence, Reply
 
 log = logging.getLogger(__name__)
 
@@ -325,15 +309,13 @@ class Driver:
             self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {error}"))
             return
         for message in messages:
-            match message:
-                case Result() | Accepted() | Failed() | Progress() | Refused() | Expired() | Cancelled() | Kept() if (
-                    not node
-                ):
-                    self._inbox.append(Replied(link, message))
-                case Transfer() | Chunk() | Got() if not node:
-                    self._inbox.append(Carried(link, "", message))
-                case Birth() | Gone() | Beat() if node:
+            if isinstance(message, Malformed):
+                self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {message.message}"))
+            elif node:
+                if isinstance(message, Presence):
                     self._inbox.append(NodeHeard(link, node, message))
-                case Malformed():
-                    self._notes.add(Note("malformed", f"a message on {topic} cannot be read: {message.message}"))
+            elif isinstance(message, (Reply, Kept)):
+                self._inbox.append(Replied(link, message))
+            elif isinstance(message, Piece):
+                self._inbox.append(Carried(link, "", message))
         self._work()

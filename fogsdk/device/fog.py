@@ -77,22 +77,20 @@ def connect(
     Raises ConnectionFailed when no broker has accepted the login within ``timeout`` seconds, and ConfigError for a
     URL, name or file that cannot be right, and for a ledger that another program has open.
     """
-    wanted, tls, urls = site or _remembered(ledger), bool(ca or cert), named(url)
+    credentials = Credentials(username, password, ca, cert, key)
+    wanted, urls = site or _remembered(ledger), named(url)
     is_found = url is None and not urls
     if is_found:
-        urls = announced(wanted, tls) or ([] if tls else announced_nodes(wanted)) or [fallback(tls)]
+        urls = announced(wanted, credentials) or announced_nodes(wanted, credentials) or [fallback(credentials)]
     brokers = [parse(each) for text in urls for each in invite.read(text).usable()]
     if not brokers:
         raise ConfigError("no broker URL was given; write for example mqtt://192.168.1.9")
     chosen_site = site or next((broker.site for broker in brokers if broker.site), wanted or DEFAULT_SITE)
-    credentials = Credentials(username, password, ca, cert, key)
     login = next((broker.username for broker in brokers if broker.username), username)
     if any(broker.tls for broker in brokers):
         tls_context(credentials)  # files that cannot be read are told here, not on the SDK's thread
-    tls = tls or (password is not None and any(broker.tls for broker in brokers))
-    if is_found and tls:
-        brokers = [broker for broker in brokers if broker.tls]
-    find = partial(later, chosen_site, tls) if is_found and not any(broker.coap for broker in brokers) else None
+    looks_on = is_found and not any(broker.coap for broker in brokers)
+    find = partial(later, chosen_site, credentials, brokers) if looks_on else None
     fog = Fog(brokers, chosen_site, name or login, credentials, ledger, inline_limit, find)
     try:
         if ledger is None:

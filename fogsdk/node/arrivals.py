@@ -5,35 +5,23 @@ from __future__ import annotations
 from fogsdk.core.events import Asked, Carried, Event, NodeHeard, ReplicaHeard, Replied
 from fogsdk.wire import topics
 from fogsdk.wire.messages import (
-    Accepted,
-    Ask,
     Beat,
     Birth,
-    Cancel,
-    Cancelled,
-    Chunk,
-    Expired,
-    Failed,
     Gone,
-    Got,
     Kept,
     Malformed,
     Message,
-    Progress,
-    Refused,
+    Piece,
     Replica,
-    Result,
+    Reply,
+    Request,
     Seek,
-    Task,
-    Transfer,
 )
-
-REPLIES = (Accepted, Progress, Result, Failed, Refused, Expired, Cancelled, Kept)
 
 
 def event_of(link: str, at: topics.Topic, message: Message | Malformed, as_json: bool) -> Event | None:
     """The event that a message on a topic makes, None where it has no place there."""
-    if at.kind in ("task", "any-task") and isinstance(message, (Task, Cancel, Ask, Malformed)):
+    if at.kind in ("task", "any-task") and isinstance(message, (Request, Malformed)):
         return Asked(link, at.sender, message, as_json, at.kind == "any-task")
     if at.kind == "birth" and isinstance(message, (Birth, Gone)):
         return NodeHeard(link, at.node, message)
@@ -41,8 +29,8 @@ def event_of(link: str, at: topics.Topic, message: Message | Malformed, as_json:
         return NodeHeard(link, at.node, message)
     if at.kind == "replica" and isinstance(message, (Replica, Seek)):
         return ReplicaHeard(link, at.sender, message)
-    if at.kind in ("task", "reply") and isinstance(message, (Transfer, Chunk, Got)):
+    if at.kind in ("task", "reply") and isinstance(message, Piece):
         return Carried(link, at.sender if at.kind == "task" else "", message)
-    if at.kind == "reply" and isinstance(message, REPLIES):
+    if at.kind == "reply" and isinstance(message, (Reply, Kept)):
         return Replied(link, message)
     return None

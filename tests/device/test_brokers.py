@@ -6,7 +6,6 @@ mDNS itself is in ``test_discovery.py``; here it says what a test has it say.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +17,10 @@ from fogsdk.cli import announced, options, watch
 from fogsdk.cli.main import main
 from fogsdk.device import brokers, discovery
 from fogsdk.device import fog as fog_module
+from fogsdk.device.url import Credentials, parse
 from tests.support.broker import Mosquitto
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 Say = Callable[..., list[str | None]]
 HOME, OFFICE, CORE = (f"mqtt://127.0.0.1:9/{site}" for site in ("home", "office", "core"))
@@ -70,9 +71,7 @@ def test_a_device_that_names_no_site_gets_home_or_the_only_one_or_an_error(say: 
 def test_later_it_looks_for_that_site_alone(say: Say, tmp_path: Path) -> None:
     asked = say([OFFICE], [CORE, HOME])
     with fogsdk.connect(ledger=tmp_path / "ledger"):
-        until = time.monotonic() + 10
-        while len(asked) < 2 and time.monotonic() < until:
-            time.sleep(0.05)
+        eventually(lambda: len(asked) > 1, what="a second look")
     assert asked[:2] == [None, "office"]
 
 
@@ -108,9 +107,13 @@ def test_a_password_is_not_for_brokers_without_tls_beside_those_with_it(say: Say
     with fogsdk.connect(username="me", password="secret", ledger=tmp_path / "ledger") as fog:
         assert [broker.tls for broker in fog._brokers] == [True]
     say([plain, safe])
-    assert [broker.tls for broker in brokers.later("home", tls=True)] == [True]
-    assert [broker.tls for broker in brokers.later("home", tls=False)] == [False, True]
-    assert brokers.fallback(tls=True).startswith("mqtts:")
+    for login in (Credentials("me", "secret"), Credentials(ca="ca.pem")):
+        assert [broker.tls for broker in brokers.later("home", login, [])] == [True]
+    assert [broker.tls for broker in brokers.later("home", Credentials(), [parse(safe)])] == [False, True]
+    say([plain])
+    assert brokers.later("home", Credentials("me", "secret"), [parse(safe)]) == []
+    assert [broker.tls for broker in brokers.later("home", Credentials("me", "secret"), [parse(plain)])] == [False]
+    assert brokers.fallback(Credentials(ca="ca.pem")).startswith("mqtts:")
 
 
 def test_an_empty_entry_in_fog_url_is_passed_over_by_all(
@@ -124,7 +127,7 @@ def test_an_empty_entry_in_fog_url_is_passed_over_by_all(
 
 def test_who_announces_hundreds_of_brokers_has_some_of_them_tried(say: Say) -> None:
     say([f"mqtt://10.0.{number // 200}.{number % 200}/home" for number in range(1000)])
-    assert len(brokers.announced(None)) == brokers.MOST
+    assert len(brokers.announced(None, Credentials())) == brokers.MOST
 
 
 def test_a_command_that_listens_stays_with_the_site_that_it_began_with(say: Say, mosquitto: Mosquitto) -> None:

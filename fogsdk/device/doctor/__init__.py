@@ -65,7 +65,7 @@ def _timed(steps: Iterator[Step]) -> Iterator[Step]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine the ways that are given, else that over ``fog.local``, and write what is found. Returns 0 if all is well,
     1 if something is wrong, and 2 for a URL that is none."""
-    ways = list(sys.argv[1:] if argv is None else argv) or [fallback(tls=False)]
+    ways = list(sys.argv[1:] if argv is None else argv) or [fallback(Credentials())]
     wrong = False
     try:
         for step in (step for way in ways for step in examine(way)):
