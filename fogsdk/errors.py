@@ -69,8 +69,8 @@ class TaskRefused(FogError):
     """The task was not run.
 
     ``reason`` is one of overloaded, leaving, unknown-task, unknown-id, bad-arguments, malformed, too-large, no-cloud,
-    quarantined, no-journal, too-few-nodes, unknown-receipt, elsewhere, behind, conflict; ``retry_after`` is in seconds,
-    or None where trying again would not help.
+    quarantined, no-journal, too-few-nodes, unknown-receipt, elsewhere, behind, apart, conflict; ``retry_after`` is in
+    seconds, or None where trying again would not help.
     """
 
     def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:

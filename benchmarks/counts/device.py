@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from functools import partial
+from typing import Any
 
 import fogsdk
 from benchmarks.harness.orders import obey
@@ -17,7 +18,14 @@ from fogsdk import Fog
 def main() -> None:
     """Obey until there are no more orders."""
     with fogsdk.connect(sys.argv[1]) as fog:
-        obey({"one": partial(one, fog), "many": partial(many, fog), "echo": partial(echo, fog)})
+        obey(
+            {
+                "one": partial(one, fog),
+                "many": partial(many, fog),
+                "many_singly": partial(many_singly, fog),
+                "echo": partial(echo, fog),
+            }
+        )
 
 
 def one(fog: Fog, calls: int) -> None:
@@ -26,14 +34,19 @@ def one(fog: Fog, calls: int) -> None:
         assert fog.submit("increment", number).result(30) == number + 1
 
 
-def many(fog: Fog, calls: int, outstanding: int) -> None:
+def many(fog: Fog, calls: int, outstanding: int, **options: Any) -> None:
     """So many calls at once: the oldest is waited for, and another one made in its stead."""
-    pending = deque(fog.submit("increment", number) for number in range(outstanding))
+    pending = deque(fog.submit("increment", number, **options) for number in range(outstanding))
     for number in range(outstanding, calls):
         pending.popleft().result(30)
-        pending.append(fog.submit("increment", number))
+        pending.append(fog.submit("increment", number, **options))
     for future in pending:
         future.result(30)
+
+
+def many_singly(fog: Fog, calls: int, outstanding: int) -> None:
+    """The same with calls that have an option, and so are in no bundles."""
+    many(fog, calls, outstanding, weight="light")
 
 
 def echo(fog: Fog, size: int) -> None:

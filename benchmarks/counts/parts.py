@@ -39,7 +39,7 @@ class Part:
         return recorded * next(factors)
 
 
-_AT_MANY, _IDLE = f"{MANY} at once", "idle for 1 s"
+_AT_MANY, _SINGLY, _IDLE = f"{MANY} at once", f"{MANY} at once, no bundles", "idle for 1 s"
 
 
 @contextmanager
@@ -52,7 +52,11 @@ def _site(*, calls: bool = False) -> Iterator[Site]:
 
 def _loads(one: int, many: int) -> list[tuple[str, int, Order]]:
     """The name of each load, its tasks, and what makes it."""
-    return [("1 at once", one, ("one", one)), (_AT_MANY, many, ("many", many, MANY))]
+    return [
+        ("1 at once", one, ("one", one)),
+        (_AT_MANY, many, ("many", many, MANY)),
+        (_SINGLY, many, ("many_singly", many, MANY)),
+    ]
 
 
 def _calls() -> Figures:
@@ -135,10 +139,10 @@ PARTS = {
     "lines": Part(_lines, {"lines": 1.02}, by_python=True),
     "calls": Part(
         _calls,
-        {_IDLE: 1.15, _AT_MANY: 1.25, "function calls, device": 1.25, "function calls": 1.06},
+        {_IDLE: 1.15, _AT_MANY: 1.25, _SINGLY: 1.25, "function calls, device": 1.25, "function calls": 1.06},
         by_python=True,
     ),
-    "traffic": Part(_traffic, {"MQTT packets, 256": 2.0, _AT_MANY: 1.35, "MQTT": 1.05}),
-    "system": Part(_system_calls, {"system calls, workers": 1.25, _AT_MANY: 3.0, "system calls": 1.2}),
+    "traffic": Part(_traffic, {"MQTT packets, 256": 2.0, _AT_MANY: 1.35, _SINGLY: 1.35, "MQTT": 1.05}),
+    "system": Part(_system_calls, {"system calls, workers": 1.25, _AT_MANY: 3.0, _SINGLY: 3.0, "system calls": 1.2}),
     "copies": Part(_copies, {"bodies": 1.3}),
 }

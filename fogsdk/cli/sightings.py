@@ -122,6 +122,8 @@ def _update(sighting: Sighting, heard: Heard) -> bool:
             sighting.name, sighting.part = task.name, task.part
             sighting.node, sighting.holder = heard.at.node, ""
             sighting.detail = f"after {', '.join(task.via)}" if task.via else ""
+            if task.count > 1:
+                sighting.detail = f"a bundle of {task.count} calls"
         case Cancel():
             sighting.state = "cancel asked"
         case Accepted() as accepted:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from fogsdk.cloud.spool import Record, Spool, SpoolFull
-from fogsdk.core.client import Client
+from fogsdk.core.bundler import Bundler
 from fogsdk.core.commands import Advanced, Settled, Start
 from fogsdk.core.events import Asked, CloudReached, JobDone, JobFailed, JobProgress, JobRefused, Offer, Submit, Withdraw
 from fogsdk.device.driver import Driver
@@ -58,7 +58,7 @@ class Uplink:
         self, spool: Spool, site: str, me: str, brokers: Sequence[BrokerUrl], credentials: Credentials
     ) -> None:
         self._spool = spool
-        self._client = Client(site, me)
+        self._client = Bundler(site, me, "")
         self._driver = Driver(self._client, brokers, credentials, self._from_thread, self._from_thread)
         self._jobs: dict[str, _Job] = {}
         self._by_number: dict[int, str] = {}

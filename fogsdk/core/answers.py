@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fogsdk.core.commands import Advanced, Command, Send, Settled
 from fogsdk.core.entry import Orphaned
-from fogsdk.core.events import Asked
+from fogsdk.core.events import Asked, JobApart
 from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.ledger import Effect
@@ -121,6 +121,18 @@ class Answers:
         if held.report is not None:
             return out + held.report(answer, now)
         out.append(self.reply(held, answer))
+        return out
+
+    def apart(self, held: Held, event: JobApart, now: int) -> list[Command]:
+        """A bundle takes long: answer those of its calls that are done, and take the others as tasks of their own."""
+        result, alone = self._work.apart(held, event, now)
+        out = self.finish(held, result, now)
+        for each in alone:
+            if each.key in self.held:  # its sender gave another task the same id
+                out += self._work.release(each)
+                continue
+            self.held[each.key] = each
+            self._taken.append((each, now))
         return out
 
     def answer(self, to: Asked, answer: Answer, now: int) -> list[Command]:

@@ -39,6 +39,8 @@ class Client:
         self._nearest: list[Member] = []
         self._unwritten: tuple[Result, int] | None = None  # what settled a lone task, and when: not in the ledger yet
         self._sent: tuple[Submit, int] | None = None  # what was submitted next, and when: nor is that
+        self.open: dict[str, Task] = {}
+        """What was submitted and waits for others to leave with it, by id."""
 
     def start(self) -> list[Command]:
         """What to do before the first event."""
@@ -53,8 +55,8 @@ class Client:
 
     @property
     def unsettled(self) -> int:
-        """How many tasks have no outcome yet."""
-        return len(self.ledger.entries) - (self._unwritten is not None) + (self._sent is not None)
+        """How many tasks have no outcome yet, those that travel together being one."""
+        return len(self.ledger.entries) - (self._unwritten is not None) + (self._sent is not None) + len(self.open)
 
     def is_lone(self, task: str) -> bool:
         """Whether this task, by its id, is the only one that has no outcome yet."""
@@ -134,6 +136,12 @@ class Client:
         entry.key = key_of(self.me, event.task)
         return self._place(entry, now)
 
+    def adopt(self, task: Task, node: str, now: int) -> None:
+        """A node has a task of this client that was not sent to it as such."""
+        self._write_down()
+        self.ledger.add(task, now)
+        self.ledger.assign(task.id, node, now)
+
     def _replied(self, event: Replied, now: int) -> list[Command]:
         self._write_down()
         reply = event.message
@@ -196,7 +204,7 @@ class Client:
     def _place(self, entry: Entry, now: int) -> list[Command]:
         id, member = entry.task.id, self._choose(entry, now)
         if member is not None:
-            return [*self.ledger.assign(id, member.node, now, self._ran(member, entry.task))]
+            return [*self.ledger.assign(id, member.node, now, self._ran(member, entry.task) * entry.task.count)]
         refusal = entry.refusal
         if refusal is not None and refusal.reason in ONE_NODES_VIEW and not self._knows_better(entry, refusal):
             return [*self.ledger.take_back(id), Settled(id, refusal)]

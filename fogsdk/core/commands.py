@@ -35,7 +35,8 @@ class Unsubscribe:
 class Start:
     """Run a job in the executor.
 
-    ``kind`` is run, step, split or merge, ``bodies`` and ``shares`` are what ``tasks.perform`` takes. ``timeout`` and
+    ``kind`` is run, step, split or merge, ``bodies`` and ``shares`` are what ``tasks.perform`` takes; or it is each: to
+    run each of the ``bodies``, and return :func:`fogsdk.wire.bundles.write` of what became of them. ``timeout`` and
     ``deadline`` (what is left of it) are in milliseconds, ``memory`` in bytes. ``sender`` and ``id`` name the task as
     its sender does, the same after a restart. A ``quick`` job may wait in a worker's pipe while another runs.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fogsdk.wire.bundles import Item
 from fogsdk.wire.frozen import dataclass
 from fogsdk.wire.messages import (
     Body,
@@ -219,6 +220,16 @@ class JobRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class JobApart:
+    """A job that is a bundle takes long. Its first calls are done, with these ``outcomes``, the next one is at work and
+    is the job from now on, and the rest will not be begun."""
+
+    job: int
+    outcomes: tuple[Item, ...]
+    ran: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobProgress:
     """How far a job is, from 0.0 to 1.0."""
 
@@ -236,7 +247,7 @@ class JobLost:
     induced: bool = False
 
 
-JobEvent = JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost
+JobEvent = JobDone | JobSplit | JobFailed | JobRefused | JobApart | JobProgress | JobLost
 Event = (
     LinkUp
     | LinkDown

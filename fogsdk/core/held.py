@@ -56,8 +56,8 @@ Key = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A task on this node. Times are in milliseconds; ``job_kind`` is what a worker is to do with it next. With
-    ``report`` its outcome goes there, and not to its sender."""
+    """A task on this node. Times are in milliseconds; ``job_kind`` is what a worker is to do with it next. A bundle has
+    ``calls``, and their number for its ``share``. With ``report`` its outcome goes there, and not to its sender."""
 
     key: Key
     task: Task
@@ -88,6 +88,7 @@ class Held:
     parts: tuple[Held, ...] = ()
     results: tuple[Result | None, ...] = ()  # of each part, as far as they are there
     split_ran: float = 0.0
+    calls: tuple[Body, ...] = ()
     report: Callable[[Answer, int], list[Any]] | None = None
     quick: bool = field(init=False)
     """Whether it is a light task that is as short as it should be."""
@@ -116,6 +117,8 @@ class Held:
         """What the next job works on."""
         if self.job_kind == "merge":
             return tuple(result.body for result in self.results if result is not None)
+        if self.calls:
+            return self.calls
         return (self.task.body,) if self.task.state is None else (self.task.body, self.task.state)
 
     def lose(self, node: str, why: str) -> None:

@@ -141,7 +141,7 @@ class Ledger:
         entry = self.entries.get(id)
         if entry is None:
             return []
-        out = [send for node in entry.holders() for send in self._cancel(node, id)] if cancel else []
+        out = [send for node in entry.holders() for send in self.cancel(node, id)] if cancel else []
         self._end(entry, id)
         return out
 
@@ -188,11 +188,10 @@ class Ledger:
     def _outgoing(self, entry: Entry, now: int) -> Task:
         return replace(entry.task, deadline=None if entry.expires is None else max(0, entry.expires - now))
 
-    def _cancel(self, node: str, id: str) -> list[Send]:
+    def cancel(self, node: str, id: str) -> list[Send]:
+        """Tell a node that what it has of a task is not wanted."""
         member = self._directory.members.get(node)
-        if member is None or member.link is None:
-            return []
-        return [Send(member.link, self.topic(node), Cancel(id))]
+        return [] if member is None or member.link is None else [Send(member.link, self.topic(node), Cancel(id))]
 
     # ------------------------------------------------------------ what comes back
 
@@ -205,7 +204,7 @@ class Ledger:
             self._takers.heard(node, now)
         if entry is None:
             stray = isinstance(reply, Accepted) and reply.id in self._ended
-            return [*self._cancel(node, reply.id)] if stray and node else []
+            return [*self.cancel(node, reply.id)] if stray and node else []
         match reply:
             case Accepted() | Progress():
                 return self._keeps(entry, reply)
@@ -255,7 +254,7 @@ class Ledger:
         if entry.second is not None or entry.former or entry.taker != by:
             for node in entry.holders():
                 if node != by:
-                    out += self._cancel(node, id)
+                    out += self.cancel(node, id)
         self._end(entry, id)
         if entry.lost and not isinstance(outcome, Refused):
             outcome = replace(outcome, hops=(*outcome.hops, *entry.lost))

@@ -20,6 +20,7 @@ from fogsdk.core.events import (
     Disturbed,
     Drain,
     Event,
+    JobApart,
     JobDone,
     JobEvent,
     JobFailed,
@@ -50,13 +51,14 @@ from fogsdk.core.presence import Presence
 from fogsdk.core.report import Report
 from fogsdk.core.timers import earliest
 from fogsdk.core.work import Work
-from fogsdk.errors import TaskRefused
-from fogsdk.wire import topics
+from fogsdk.errors import TaskRefused, WireError
+from fogsdk.wire import bundles, topics
 from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import (
     Ask,
     Beat,
     Birth,
+    Body,
     Cancel,
     Cancelled,
     Expired,
@@ -211,6 +213,8 @@ class Node:
         try:
             if task.name.startswith(builtins.PREFIX):
                 return builtins.call(self.builtins, event, task, now)
+            if task.count > 1:
+                return self._bundle(event, task, now)
             if task.keep is not None or task.session is not None:
                 return self.keeping.asked(event, task, now)
         except TaskRefused as error:
@@ -247,12 +251,20 @@ class Node:
 
     # ------------------------------------------------------------ tasks
 
-    def _admit(self, event: Asked, task: Task, now: int) -> list[Command]:
+    def _bundle(self, event: Asked, task: Task, now: int) -> list[Command]:
+        if self.me.role != "fog" or self.work.quarantine.suspects(task.name):
+            raise TaskRefused("apart", "each of these calls is to be looked at alone")
+        try:
+            return self._admit(event, task, now, bundles.calls_of(task))
+        except WireError as error:
+            raise TaskRefused("malformed", str(error)) from error
+
+    def _admit(self, event: Asked, task: Task, now: int, calls: tuple[Body, ...] = ()) -> list[Command]:
         info = self.work.info(task.name)
         objection = self._objection(event.sender, task, info, now)
         if objection is not None or info is None:
             return [] if objection is None else [self.answers.reply(event, objection)]
-        held = self.work.hold((event.sender, task.id), task, info, now)
+        held = self.work.hold((event.sender, task.id), task, info, now, calls)
         held.link, held.as_json = event.link, event.as_json
         return self.answers.take(held, now)
 
@@ -283,13 +295,15 @@ class Node:
     # ------------------------------------------------------------ what jobs and the site say
 
     def _job(
-        self, event: JobDone | JobSplit | JobFailed | JobRefused | JobProgress | JobLost, now: int
+        self, event: JobDone | JobSplit | JobFailed | JobRefused | JobApart | JobProgress | JobLost, now: int
     ) -> list[Command]:
         held = self.work.queue.running.get(event.job)
         if held is None:
             return []
         if isinstance(event, JobDone):  # by far the most
             return self.answers.finish(held, self.work.done(held, event, now), now)
+        if isinstance(event, JobApart):
+            return self.answers.apart(held, event, now)
         if isinstance(event, JobProgress):
             return self.answers.advanced(held, event.fraction, now) if held.job_kind == "run" else []
         return self.answers.effects(self.work.job(held, event, now), now)

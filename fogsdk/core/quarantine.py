@@ -29,6 +29,8 @@ ENDS = 512 * 1024
 HEARSAY = 60_000
 """Milliseconds for which a neighbour's last word on what it has in quarantine counts."""
 
+_SHOWN = NAME_LENGTH - 9  # characters of a name before the hash of arguments
+
 Offender = tuple[str, str]
 """A task's name, and the hash of its arguments: empty for all of them."""
 
@@ -102,6 +104,13 @@ class Quarantine:
                 return Refused(task.id, self._node, "quarantined", message, HEARSAY)
         return None
 
+    def suspects(self, name: str) -> bool:
+        """Whether some calls of a task are in quarantine, here or on a neighbour, or were."""
+        if not self._sentences and not self._elsewhere:
+            return False
+        heard = {label.partition("#")[0] for names, _ in self._elsewhere.values() for label in names}
+        return any(known == name for known, _ in self._sentences) or not heard.isdisjoint((name, name[:_SHOWN]))
+
     def heard(self, node: str, names: tuple[str, ...], now: int) -> None:
         """A neighbour said what it has in quarantine."""
         if names:
@@ -139,4 +148,4 @@ def _hash(body: Body) -> str:
 
 def _label(offender: Offender) -> str:
     name, arguments = offender
-    return f"{name[: NAME_LENGTH - 9]}#{arguments}" if arguments else name
+    return f"{name[:_SHOWN]}#{arguments}" if arguments else name

@@ -138,6 +138,12 @@ class RunQueue:
         self._slow[held] = True
         return held
 
+    def go_on(self, held: Held, job: int) -> None:
+        """A task is at work already, as a job that was another's."""
+        held.job = job
+        self.running[job] = held
+        self._slow[held] = False
+
     def has_idle(self) -> bool:
         """Whether there is a worker that has nothing to do."""
         return len(self.running) < self._workers

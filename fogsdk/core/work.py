@@ -14,7 +14,7 @@ from fogsdk.core.candidates import Candidates
 from fogsdk.core.commands import Command, Note, Send, Start, Stop
 from fogsdk.core.costs import GUESS_MS, Costs
 from fogsdk.core.entry import Orphaned
-from fogsdk.core.events import JobDone, JobFailed, JobLost, JobRefused, JobSplit
+from fogsdk.core.events import JobApart, JobDone, JobFailed, JobLost, JobRefused, JobSplit
 from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.identity import Identity
@@ -26,7 +26,7 @@ from fogsdk.core.presence import Presence
 from fogsdk.core.quarantine import Quarantine
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.core.waiting import WAIT_AGAIN
-from fogsdk.wire import limits
+from fogsdk.wire import bundles, limits
 from fogsdk.wire.messages import Body, Expired, Failed, Hop, Refused, Result, Task, TaskInfo
 
 MOST_LOSSES = 3
@@ -72,11 +72,14 @@ class Work:
         known = ", ".join(sorted(names)[:20]) or "none at all"
         return f"no node of site {self._me.site} offers {name!r}; there are: {known}"
 
-    def hold(self, key: Key, task: Task, info: TaskInfo, now: int) -> Held:
-        """Make the record of a task that came in."""
+    def hold(self, key: Key, task: Task, info: TaskInfo, now: int, calls: tuple[Body, ...] = ()) -> Held:
+        """Make the record of a task that came in, or of a bundle of ``calls``."""
         weight = self._costs.weight(task.name, task.weight or info.weight)
         expires = None if task.deadline is None else now + task.deadline
-        return Held(key, task, info, weight, now, expires, self._ran(task.name, weight), task.part)
+        held = Held(key, task, info, weight, now, expires, self._ran(task.name, weight) * task.count, task.part)
+        if calls:
+            held.calls, held.share = calls, float(len(calls))
+        return held
 
     def _ran(self, name: str, weight: str) -> float:
         mean = self._costs.mean(name)
@@ -87,6 +90,8 @@ class Work:
     def place(self, held: Held, now: int, barred: frozenset[str] = frozenset()) -> Effects:
         """Decide where a task goes, and send it on its way. ``barred`` are nodes that just failed it."""
         decision = self._at_once(held, now) or self._decide(held, now, barred)
+        if held.calls and decision.where != "here":
+            return [(held, Refused(held.task.id, self._me.node, "apart", "these calls may each go elsewhere"))]
         held.why = decision.why
         match decision.where:
             case "here":
@@ -159,7 +164,7 @@ class Work:
         sender, id = held.key
         return Start(  # by position: by name takes three times as long
             job,
-            "step" if task.state is not None else held.job_kind,
+            "each" if held.calls else "step" if task.state is not None else held.job_kind,
             task.name,
             held.bodies(),
             tuple(share for _, share in held.plan) if held.job_kind == "split" else (),
@@ -179,6 +184,27 @@ class Work:
             self._costs.learn(held.task.name, event.ran / held.share)
         wait = int(self.queue.wait(now, held.quick))
         return Result(held.task.id, event.value, self._hops(held, event.ran, now, event.hops), wait)
+
+    def apart(self, held: Held, event: JobApart, now: int) -> tuple[Result, list[Held]]:
+        """A bundle that takes long has ended: the result of what is done, and the calls that go on alone, of which the
+        first is at work."""
+        self.queue.drop(held)
+        alone = [self._alone(held, index, now) for index in range(len(event.outcomes), len(held.calls))]
+        first, *others = alone
+        first.to(State.RUNNING)
+        first.queued, first.started = held.queued, held.started
+        self.queue.go_on(first, event.job)
+        for each in others:
+            self.queue.push(each, now)
+        items = [*event.outcomes, *[None] * len(alone)]
+        hops = self._hops(held, event.ran, now)
+        return Result(held.task.id, bundles.write(items), hops, int(self.queue.wait(now, held.quick))), alone
+
+    def _alone(self, bundle: Held, index: int, now: int) -> Held:
+        task = replace(bundle.task, id=bundles.id_of(bundle.task.id, index), body=bundle.calls[index], count=1)
+        held = self.hold((bundle.key[0], task.id), task, bundle.info, now)
+        held.link, held.as_json, held.why = bundle.link, bundle.as_json, bundle.why
+        return held
 
     def job(self, held: Held, event: JobSplit | JobFailed | JobRefused | JobLost, now: int) -> Effects:
         """Take in what else became of a task's job."""

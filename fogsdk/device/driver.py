@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from fogsdk.core.client import Client
+from fogsdk.core.bundler import Bundler
 from fogsdk.core.commands import Advanced, Command, Note, Send, Settled, Subscribe
 from fogsdk.core.events import Carried, Event, NodeHeard, Replied, Tick
 from fogsdk.core.hedging import SHORTEST
@@ -46,14 +46,14 @@ SLEPT = 1500 * KEEPALIVE
 
 
 class Driver:
-    """Runs a :class:`Client` core over MQTT.
+    """Runs a :class:`Bundler` core over MQTT.
 
     ``on_settled`` and ``on_advanced`` are called on the thread that reads; twice for one thing, if it was interrupted.
     """
 
     def __init__(
         self,
-        client: Client,
+        client: Bundler,
         brokers: Sequence[BrokerUrl],
         credentials: Credentials,
         on_settled: Callable[[Settled], None],
@@ -214,7 +214,7 @@ class Driver:
             self._turns.end(self._hang_up)
 
     def _is_busy(self) -> bool:
-        return bool(self._inbox or self._outbox or self._news)
+        return bool(self._inbox or self._outbox or self._news or self._client.open)
 
     def _guarded_turn(self, wait: Wait, leads: bool) -> None:
         """A bug on this thread must not leave every caller waiting for ever: it is logged, and the thread goes on."""
@@ -245,7 +245,7 @@ class Driver:
             if events & selectors.EVENT_WRITE:
                 key.data.writable()
         self._tick()
-        if self._outbox:
+        if self._outbox or self._client.open:
             self._flush()
         if self._news:
             self._tell_news()
@@ -268,12 +268,14 @@ class Driver:
         return wait
 
     def _flush(self) -> None:
-        if self._outbox:
+        if self._outbox or self._client.open:
             with self._lock:
                 self._publish(self._connections.current)
         self._connections.flush()
 
     def _publish(self, connection: MqttConnection | None) -> None:
+        if self._client.open:
+            self._do(self._client.send_open(clock()))
         for packet in self._outbox.pack():
             if connection is not None and packet.link == connection.name:  # the ledger sends again what was for another
                 connection.publish(packet.topic, packet.payload, packet.retain)

@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from fogsdk.core.client import Client
+from fogsdk.core.bundler import Bundler
 from fogsdk.core.commands import Advanced, Settled
 from fogsdk.core.events import Submit, Withdraw
 from fogsdk.device import invite, posted
@@ -146,9 +146,12 @@ class Fog:
         self._closed = False
         self._forgetting: dict[str, FogFuture] = {}
         self._is_found = find is not None
-        client = Client(site, self.name, inline_limit)
+        driver = Driver if find else driver_for(brokers)
+        # What a ledger on disk holds goes out under the same ids again, and so one by one.
+        run = self._prefix if driver is Driver and self._disk is None else ""
+        client = Bundler(site, self.name, run, inline_limit)
         told = client, brokers, credentials, self._settle, self._advance
-        self._driver = driver_for(brokers)(*told) if find is None else Driver(*told, find)
+        self._driver = driver(*told, find) if driver is Driver else driver(*told)
         self.recovered = [self._keep(task) for task in (self._disk.take_left() if self._disk else ())]
         self._driver.start()
 

@@ -33,6 +33,7 @@ from fogsdk.core.commands import Start
 from fogsdk.core.events import JobEvent, JobFailed, JobLost, Offer
 from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
+from fogsdk.node.pool_bundle import MOST_BYTES
 from fogsdk.node.pool_forkserver import ForkServer
 from fogsdk.node.pool_link import Link
 from fogsdk.node.pool_worker import DEPTH, Worker, event, may_wait
@@ -178,20 +179,32 @@ class Pool:
         has_ended = False
         for fields, bodies in frames:
             number, what = fields[0], fields[1]
+            bundle = worker.bundles.get(number)
+            if bundle is not None and what != "progress":
+                has_ended = True
+                if (done := bundle.add(fields, bodies)) is not None:
+                    del worker.jobs[number], worker.bundles[number], self._running[done.job]
+                    events.append(done)
+                continue
             if what == "progress":
                 job = worker.jobs.get(number)
-            else:
+                events += worker.take_apart()  # one that has something to tell before it is done does so alone
+            elif number == "ready":
+                worker.pid, job, has_ended = what, None, True
+            elif number in worker.jobs:
                 has_ended = True
-                job = worker.jobs.pop(number, None)
+                job = worker.jobs.pop(number)
                 if job is not None:
                     del self._running[job.job]
-                elif number == "ready":
-                    worker.pid = what
+            else:
+                job = None  # of a bundle that was taken apart
             if job is not None:
                 events.append(event(job.job, fields, bodies))
         if has_ended:
             worker.go_on()
             self._free(worker)
+        if worker.bundles and next(iter(worker.bundles.values())).size > MOST_BYTES:
+            events += worker.take_apart()
         if events:
             self._emit(*events)
 
@@ -203,18 +216,22 @@ class Pool:
         self._hand_out()
 
     def _overrun(self, worker: Worker, type_: str, message: str) -> None:
-        begun = worker.begun
+        begun, apart = worker.begun, worker.take_apart()
         job = self._kill(worker)
         if job is not None and begun is not None:
             ran = (self._loop.time() - begun) * 1000
-            self._emit(JobFailed(job.job, type_, f"{job.name} {message}", "", ran))
+            self._emit(*apart, JobFailed(job.job, type_, f"{job.name} {message}", "", ran))
 
     def _held_up(self, worker: Worker) -> None:
-        """Jobs wait behind one that is not quick after all. Where that was taken away, nobody waits for it."""
+        """Jobs wait behind one that is not quick after all, or the rest of a bundle does behind such a call. Where that
+        was taken away, nobody waits for it."""
         if worker.job is None:
             self._kill(worker)
         else:
+            apart = worker.take_apart()
             self._again(worker.take_away(lambda _: True))
+            if apart:
+                self._emit(*apart)
 
     def _again(self, jobs: Sequence[Start]) -> None:
         """Jobs that did not begin go to other workers, before all others."""
@@ -249,10 +266,11 @@ class Pool:
 
     def _bury(self, worker: Worker, how: str) -> None:
         worker.link.drain()  # the answer may have been under way already
+        apart = worker.take_apart()
         job = self._part(worker)
         if job is not None:
             log.info("a worker %s while it ran %s", how, job.name)
-            self._emit(JobLost(job.job, f"the worker {how}", worker.induced))
+            self._emit(*apart, JobLost(job.job, f"the worker {how}", worker.induced))
 
     def _replace(self, bad_start: str | None = None) -> None:
         """Bring the workers back to their number: at once, or after a delay when they do not start well."""

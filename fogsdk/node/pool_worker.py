@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fogsdk.core.commands import Start
-from fogsdk.core.events import JobDone, JobEvent, JobFailed, JobProgress, JobRefused, JobSplit
+from fogsdk.core.events import JobApart, JobDone, JobEvent, JobFailed, JobProgress, JobRefused, JobSplit
+from fogsdk.node.pool_bundle import Bundle
 from fogsdk.node.pool_limits import Limits
 from fogsdk.node.pool_link import Link
 from fogsdk.wire.messages import Body
@@ -26,7 +27,8 @@ class Worker:
     ``jobs`` are those in its pipe, in order and by a number of its own, as one may come back to it; the first one runs,
     or does so in a moment. None is in the place of one that was taken away from it: should it run all the same, nobody
     listens. While it ``is_quick``, others may wait behind the one that it runs; ``held_up(worker)`` is called when they
-    have waited for too long. ``induced``: it was killed on purpose, to see what the fog makes of it.
+    have waited for too long, or done calls of the bundle that it runs. ``bundles`` are those of its jobs, under the
+    same numbers. ``induced``: it was killed on purpose, to see what the fog makes of it.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Worker:
         self.link: Link
         self.pid = 0
         self.jobs: dict[int, Start | None] = {}
+        self.bundles: dict[int, Bundle] = {}
         self.begun: float | None = None
         self.induced = False
         self._loop = asyncio.get_running_loop()
@@ -61,6 +64,8 @@ class Worker:
         memory = self._memory if job.memory is None else job.memory
         self._given += 1
         self.jobs[self._given] = job
+        if job.kind == "each":
+            self.bundles[self._given] = Bundle(job)
         is_first = len(self.jobs) == 1
         self.link.send([self._given, job.kind, job.name, job.shares or None, memory], job.bodies, soon=soon)
         if is_first:
@@ -82,8 +87,18 @@ class Worker:
         taken = {number: job for number, job in behind if job is not None and wanted(job)}
         for number in taken:
             self.jobs[number] = None
+            self.bundles.pop(number, None)
             self.link.send([number])
         return list(taken.values())
+
+    def take_apart(self) -> list[JobApart]:
+        """If it runs a bundle, it is not to begin any other call of that."""
+        number = next(iter(self.jobs), 0)
+        bundle = self.bundles.pop(number, None)
+        if bundle is None:
+            return []
+        self.link.send([number])
+        return [bundle.apart()]
 
     def close(self) -> list[Start | None]:
         """It has ended, or is about to; returns the jobs that it had, in order, the one that it ran first."""
@@ -106,7 +121,7 @@ class Worker:
         self.is_quick = job is not None and may_wait(job, self._memory)
         if job is not None:
             self._limits.hold(job, self._memory if job.memory is None else job.memory, self.pid, self.begun)
-        elif self._watching is None:
+        if (job is None or self.bundles) and self._watching is None:
             self._watch()
 
     def _watch(self) -> None:
@@ -117,7 +132,7 @@ class Worker:
 
     def _look(self) -> None:
         self._watching = None
-        if not self.jobs or (len(self.jobs) == 1 and self.job is not None):
+        if not self.jobs or (len(self.jobs) == 1 and self.job is not None and not (self.bundles and self.pid)):
             return
         if self._loop.time() < self._patient_until():
             self._watch()

@@ -7,6 +7,8 @@ To the daemon:    ["ready", pid]                      once, when jobs may come
                   [number, "done", ms] + result | [number, "split", ms] + parts
                   [number, "failed", ms, type, message, traceback]
                   [number, "refused", reason, message, seconds to wait] | [number, "skipped"]
+
+A job of the kind "each" is answered for each of its bodies, in order, as one of the kind "run" would be.
 """
 
 from __future__ import annotations
@@ -69,15 +71,33 @@ class _Worker:
         del frame
         if number in self._unwanted:
             worker_frames.send(self.connection, [number, "skipped"])
-            return
+        elif kind != "each":
+            self._do(number, kind, name, bodies, tuple(shares or ()), memory)
+        else:
+            for body in bodies:
+                self._do(number, "run", name, (body,), (), memory, is_one=True)
+                if number in self._unwanted:
+                    break
+
+    def _do(
+        self,
+        number: int,
+        kind: str,
+        name: str,
+        bodies: tuple[Body, ...],
+        shares: tuple[float, ...],
+        memory: int | None,
+        is_one: bool = False,
+    ) -> None:
+        """Run something and send what came of it; ``is_one`` of several of the same number."""
         begun = time.perf_counter()
         progress = _Progress(self, number)
-        fields, results = _run(kind, name, bodies, tuple(shares or ()), memory, progress, begun)
+        fields, results = _run(kind, name, bodies, shares, memory, progress, begun)
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
         progress.close()
         worker_frames.send(self.connection, [number, *fields], results)
-        if self._jobs and time.perf_counter() - begun > _LONG:
+        if (is_one or self._jobs) and time.perf_counter() - begun > _LONG:
             while select.select([self.connection], [], [], 0)[0] and self._receive():
                 pass
 

@@ -36,7 +36,7 @@ GRACE = 600.0
 nothing."""
 QUIET = 20.0
 """Seconds after the last outcome in which all that is left must end by itself."""
-MIX = {"light": 0.89, "middle": 0.05, "split": 0.02, "heavy": 0.02, "broken": 0.01, "deadly": 0.01}
+MIX = {"tiny": 0.04, "light": 0.85, "middle": 0.05, "split": 0.02, "heavy": 0.02, "broken": 0.01, "deadly": 0.01}
 POSTS = 200.0
 """Posted tasks a minute."""
 SESSIONS = 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fogsdk.core.client import Client
+from fogsdk.core.bundler import Bundler
 from fogsdk.core.commands import Advanced, Settled
-from fogsdk.core.events import Submit, Withdraw
+from fogsdk.core.events import Event, Submit, Withdraw
 from fogsdk.sim.agenda import MILLISECOND
 from fogsdk.sim.broker import Broker, Connection
 from fogsdk.sim.machine import LOGIN, RETRY, Machine
@@ -20,26 +20,48 @@ if TYPE_CHECKING:
 Then = Callable[[Outcome], None]
 """What a device's owner does when an outcome is there."""
 
+LEAVES_AFTER = 200
+"""Microseconds after which what was handed in leaves."""
 AT_ONCE = (1 * MILLISECOND, 100 * MILLISECOND)
 
 
 class DeviceMachine(Machine):
     """A device. Its ids begin with the number of its life, so that no life takes another's answer for its own."""
 
-    core: Client
+    core: Bundler
 
     def __init__(self, world: World, name: str, number: int) -> None:
         super().__init__(world, name)
         self._order = number
         self._ids = 0
         self._then: dict[str, Then] = {}
+        self._leaving = False
 
     def _carry_out(self) -> dict[type, Callable[[Any], None]]:
         return {**super()._carry_out(), Settled: self._settled, Advanced: lambda _: None}
 
-    def make_core(self) -> Client:
+    def make_core(self) -> Bundler:
         """A fresh client core."""
-        return Client(self.world.scenario.site, self.name)
+        self._leaving = False
+        return Bundler(self.world.scenario.site, self.name, f"{self.life:x}")
+
+    def handle(self, event: Event) -> None:
+        """Have the core take in an event, and carry out what it says. What is to leave together does so soon."""
+        super().handle(event)
+        if self.core.open and not self._leaving:
+            self._leaving = True
+            self.world.agenda.after(LEAVES_AFTER, self._close, self.life)
+
+    def _close(self, life: int) -> None:
+        if life != self.life or not self.on:
+            return
+        if self.frozen:
+            self.world.agenda.after(MILLISECOND, self._close, life)
+            return
+        self._leaving = False
+        self._do(self.core.send_open(self.world.agenda.now // MILLISECOND))
+        self.core.catch_up()
+        self._arm()
 
     def reach_brokers(self) -> None:
         """Connect to one broker; devices begin with different ones."""

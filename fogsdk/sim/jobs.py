@@ -6,12 +6,12 @@ any bytes will do; a result names the task that it is of, so that a wrong one sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fogsdk.core.commands import Start
 from fogsdk.core.events import JobDone, JobEvent, JobFailed, JobLost, JobSplit
 from fogsdk.sim.agenda import MILLISECOND
-from fogsdk.wire import values
+from fogsdk.wire import bundles, values
 from fogsdk.wire.messages import Body, Hop, TaskInfo
 
 PUZZLE = 2 * MILLISECOND
@@ -20,6 +20,7 @@ PUZZLE = 2 * MILLISECOND
 OFFERED = {
     info.name: info
     for info in (
+        TaskInfo("tiny", weight="light"),
         TaskInfo("light", weight="light"),
         TaskInfo("middle", weight="middle"),
         TaskInfo("split", weight="middle", split=True),
@@ -60,6 +61,21 @@ def result(number: int, part: str = "") -> bytes:
 def micros(start: Start) -> int:
     """How long a job takes on a machine of ordinary speed, in microseconds."""
     return read(bytes(start.bodies[0])).micros if start.kind in ("run", "step") else PUZZLE
+
+
+def call(bundle: Start, index: int) -> Start:
+    """One call of a bundle, as the job that it would be alone."""
+    return replace(bundle, kind="run", bodies=(bundle.bodies[index],), id=bundles.id_of(bundle.id, index))
+
+
+def item(event: JobEvent) -> bundles.Item:
+    """What became of one call, as it is in the bundle's result."""
+    match event:
+        case JobDone():
+            return event.value
+        case JobFailed():
+            return ["failed", event.type, event.message, event.traceback]
+    raise ValueError(f"not an outcome: {event!r}")
 
 
 def end(start: Start, took: int, hops: tuple[Hop, ...] = ()) -> JobEvent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -110,7 +111,7 @@ def _memory(world: World) -> dict[str, int]:
     }
 
 
-def _mean(cores: list[Node] | list[Client], shared: dict[int, None]) -> int:
+def _mean(cores: Sequence[Node] | Sequence[Client], shared: dict[int, None]) -> int:
     return sum(_size(core, dict(shared)) for core in cores) // max(1, len(cores))
 
 

@@ -28,6 +28,7 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
+        Kind("tiny", 0.1, 200.0),
         Kind("light", 2.0, 200.0),
         Kind("middle", 300.0, 2000.0),
         Kind("split", 500.0, 2000.0),
@@ -40,6 +41,10 @@ SPREAD = 0.5
 """Of the run times, which are log-normal."""
 _DEADLINES = (0, 3000)
 _PATIENCE = (1 * MILLISECOND, 500 * MILLISECOND)
+_BURST = (1, 30)
+"""Tiny tasks that come at once."""
+_STALLS, _STALL = 0.003, 100 * MILLISECOND
+"""How many of them take long all the same, and how much longer."""
 _PRIORITIES = (0, 0, 0, 0, 0, 0, 0, 0, 5, -5)
 
 
@@ -71,11 +76,17 @@ class Workload:
         self._next(device)
         if not device.on:
             return
-        chance, scenario = self._chance, self._world.scenario
+        chance = self._chance
         [name] = chance.choices(self._names, self._shares)
-        kind = KINDS[name]
+        for _ in range(chance.randint(*_BURST) if name == "tiny" else 1):
+            self._hand_in_one(device, name)
+
+    def _hand_in_one(self, device: DeviceMachine, name: str) -> None:
+        chance, scenario, kind = self._chance, self._world.scenario, KINDS[name]
         self.handed_in += 1
         micros = int(kind.ran * MILLISECOND * chance.lognormvariate(0.0, SPREAD))
+        if name == "tiny" and chance.random() < _STALLS:
+            micros += _STALL
         task = Task(
             device.new_id(),
             name,

@@ -33,6 +33,9 @@ CHUNK_SIZE = 256 * 1024
 BATCH_LENGTH = 1024
 """Messages in one payload."""
 
+BUNDLE = 64
+"""Calls in one bundle."""
+
 VALUES = 128 * 1024
 """Data items in one payload, what is in a ``body`` aside: to read and write them takes a node's time."""
 

@@ -37,7 +37,7 @@ class Task:
     With ``keep`` (milliseconds) it is posted: the answer is its receipt, once it is in the journals of ``copies``
     nodes, and its outcome is kept for whoever fetches it. With ``session`` and ``step`` it is that step of the
     session, from the state whose tag is ``after``. ``state`` is the CBOR of a session's state, from its home to the
-    node that runs the step.
+    node that runs the step. With a ``count`` above 1 it is a bundle of so many calls (:mod:`fogsdk.wire.bundles`).
     """
 
     id: str
@@ -54,6 +54,7 @@ class Task:
     step: int | None = None
     after: str = ""
     state: bytes | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

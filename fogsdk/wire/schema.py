@@ -61,6 +61,7 @@ FIELDS: dict[type, dict[str, Check]] = {
         "id": identifier, "name": name, "body": body, "deadline": duration, "priority": integer(-100, 100),
         "weight": weight, "part": count, "via": ids, "keep": duration, "copies": integer(1, 2),
         "session": name, "step": integer(1, 2**53), "after": text(limits.ID_LENGTH), "state": kept,
+        "count": integer(1, limits.BUNDLE),
     },
     messages.Cancel: {"id": identifier},
     messages.Ask: {"id": identifier},

@@ -28,6 +28,12 @@ MqttSocket.publish = publish_now
 outbox._batches = lambda messages: [[message] for message in messages]
 """
 
+NO_BUNDLES = """
+from fogsdk.core import bundler
+
+bundler.BUNDLE = 1
+"""
+
 ONE_MORE_COPY = """
 from fogsdk import tasks
 
@@ -57,7 +63,16 @@ def rose(part: str, before: Figures, after: Figures) -> list[str]:
 def test_a_lost_batch_shows_in_the_packets_for_each_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = json.loads(guard.RECORDED.read_text())[guard.ANY]
     after = measured_with(ONE_FLUSH_FOR_EACH_MESSAGE, "traffic", tmp_path, monkeypatch)
-    assert "MQTT packets, 256 at once" in rose("traffic", before, after), after
+    assert "MQTT packets, 256 at once, no bundles" in rose("traffic", before, after), after
+
+
+@pytest.mark.timeout(180)
+def test_calls_that_no_longer_leave_in_bundles_show_in_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = json.loads(guard.RECORDED.read_text())[guard.ANY]
+    after = measured_with(NO_BUNDLES, "traffic", tmp_path, monkeypatch)
+    assert rose("traffic", before, after) == ["MQTT bytes, 256 at once"], after
 
 
 @pytest.mark.timeout(120)

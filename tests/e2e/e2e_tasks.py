@@ -115,3 +115,26 @@ def grow(size: int, *, state: Any) -> tuple[bytes, int]:
 @task
 def miscount(*, state: Any) -> NoReturn:
     raise LookupError(f"no number after {state}")
+
+
+# ---------------------------------------------------------------- short ones
+
+
+@task(weight="light")
+def note(log: str, name: str, seconds: float = 0.0, how: str = "") -> str:
+    """Write down that it has begun, and return its name: after a while, or not at all."""
+    Journal(log).write("begun", name)
+    if how == "raise":
+        raise LookupError(name)
+    if how == "die":
+        os._exit(1)
+    time.sleep(seconds)
+    return name
+
+
+@task(weight="light")
+def tell(number: int) -> int:
+    """Report progress where the number is 49, and return it."""
+    if number == 49:
+        progress(0.5)
+    return number

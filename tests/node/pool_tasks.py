@@ -37,6 +37,11 @@ def give_back(data: bytes) -> bytes:
 
 
 @task
+def blank(count: int) -> bytes:
+    return bytes(count)
+
+
+@task
 def raise_error(message: str) -> NoReturn:
     raise LookupError(message)
 

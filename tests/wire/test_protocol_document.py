@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fogsdk.core import (
     answers,
+    bundler,
     copies,
     entry,
     held,
@@ -251,6 +252,9 @@ CONSTANTS = {
     "ASK_AGAIN": seeking.ASK_AGAIN,
     "AUDIT_EVERY": copies.AUDIT_EVERY,
     "RECOVER_WITHIN": replicas.RECOVER_WITHIN,
+    "LONGEST_BUNDLE": bundler.LONGEST,
+    "PAUSE": bundler.PAUSE,
+    "SMALL": bundler.SMALL,
     "SESSION_KEEP": sessions.SESSION_KEEP,
     "STATE_SIZE": sessions.MOST_STATE,
     "HEADS": sessions.MOST_HEADS,

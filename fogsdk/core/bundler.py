@@ -1,0 +1,187 @@
+"""Bundles: short calls of one task that leave together are one task to everybody on the way (``wire/bundles.py``).
+
+What is done for each task, in the ledger, on the node and by the broker, is then done once for all of them. A bundle
+that is answered by anything but a result is taken apart, and its calls go out one by one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fogsdk.core.client import Client
+from fogsdk.core.commands import Advanced, Command, Settled
+from fogsdk.core.events import Event, Replied, Submit, Withdraw
+from fogsdk.errors import WireError
+from fogsdk.wire import bundles
+from fogsdk.wire.limits import BUNDLE, INLINE_SIZE
+from fogsdk.wire.messages import Result, Task
+
+LONGEST = 1.0
+"""Milliseconds that a bundle is expected to run: as long the first of its calls may wait for the last one."""
+SMALL = 1024
+"""Bytes of arguments, or of a result, up to which calls are bundled."""
+PAUSE = 10_000
+"""Milliseconds for which calls of a task go out one by one, after a bundle was taken apart or a result was large."""
+MOST_NAMES = 256
+
+
+class Bundler(Client):
+    """A client that makes bundles, whose ids begin with ``run``, which no other client of this name had; with none it
+    makes no bundles. What was submitted leaves with :meth:`send_open`."""
+
+    def __init__(self, site: str, me: str, run: str, inline: int = INLINE_SIZE) -> None:
+        super().__init__(site, me, inline)
+        self._handle = super().handle
+        self._run = run
+        self._count = 0
+        self._bundles: dict[str, dict[str, Task | None]] = {}  # by id, their calls by id; None of those withdrawn
+        self._alone: dict[str, str] = {}  # ids under which calls of a bundle go on, and their own ones
+        self._pauses: OrderedDict[str, int] = OrderedDict()  # names, and until when
+
+    def handle(self, event: Event, now: int) -> list[Command]:
+        """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
+        learns from it."""
+        if isinstance(event, Submit):
+            if self._may_wait(event, now):
+                self.open[event.task.id] = event.task
+                return []
+        elif isinstance(event, Replied):
+            if isinstance(event.message, Result) and len(event.message.body) > SMALL:
+                self._look_at_size(event.message, now)
+        elif isinstance(event, Withdraw):
+            return self._withdraw(event, now)
+        out = self._handle(event, now)
+        return self._opened(out, now) if self._bundles or self._alone else out
+
+    # ------------------------------------------------------------ together
+
+    def _may_wait(self, event: Submit, now: int) -> bool:
+        """Whether a call may be one of a bundle, and others are out that it could leave with."""
+        task = event.task
+        return (
+            self.unsettled > 0
+            and not event.to
+            and task.deadline is None
+            and task.priority == 0
+            and task.weight is None
+            and task.keep is None
+            and task.session is None
+            and len(task.body) <= SMALL
+            and self._most(task.name) > 1
+            and self._pauses.get(task.name, 0) <= now
+            and self._run != ""
+        )
+
+    def _most(self, name: str) -> int:
+        """How many calls of a task make one bundle."""
+        mean = self._costs.mean(name)
+        return 1 if mean is None else BUNDLE if mean * BUNDLE <= LONGEST else int(LONGEST / mean)
+
+    def send_open(self, now: int) -> list[Command]:
+        """Send what is open."""
+        by_name: dict[str, list[Task]] = {}
+        for task in self.open.values():
+            by_name.setdefault(task.name, []).append(task)
+        out: list[Command] = []
+        for name, tasks in by_name.items():
+            most = max(1, self._most(name))
+            for begin in range(0, len(tasks), most):
+                out += self._send(tasks[begin : begin + most], now)
+        return out
+
+    def _send(self, tasks: list[Task], now: int) -> list[Command]:
+        """Hand over to the ledger, before it is forgotten here: who is interrupted in between does it again."""
+        first = tasks[0]
+        if len(tasks) == 1:
+            out = self._handle(Submit(first), now)
+            del self.open[first.id]
+            return out
+        self._count += 1
+        id = f"{self._run}-x{self._count:x}"
+        self._bundles[id] = {task.id: task for task in tasks}
+        body = bundles.write([task.body for task in tasks])
+        out = self._handle(Submit(Task(id, first.name, body, count=len(tasks))), now)
+        for task in tasks:
+            del self.open[task.id]
+        return out
+
+    # ------------------------------------------------------------ apart
+
+    def _opened(self, commands: list[Command], now: int) -> list[Command]:
+        out: list[Command] = []
+        for command in commands:
+            if isinstance(command, Settled) and command.id in self._bundles:
+                out += self._open_bundle(command, now)
+            elif isinstance(command, Settled) and command.id in self._alone:
+                id = self._alone.pop(command.id)
+                out.append(Settled(id, replace(command.outcome, id=id)))
+            elif isinstance(command, Advanced) and command.id in self._alone:
+                out.append(Advanced(self._alone[command.id], command.fraction))
+            else:
+                out.append(command)
+        return out
+
+    def _open_bundle(self, settled: Settled, now: int) -> list[Command]:
+        calls, result = self._bundles.pop(settled.id), settled.outcome
+        try:
+            if not isinstance(result, Result) or not result.hops:
+                return self._one_by_one(calls.values(), now)
+            node = result.hops[0].node
+            outcomes = bundles.read_outcomes(result, node, list(calls))
+        except WireError:
+            return self._one_by_one(calls.values(), now)
+        out: list[Command] = []
+        for index, ((id, task), outcome) in enumerate(zip(calls.items(), outcomes, strict=True)):
+            if outcome is None:
+                out += self._goes_on(bundles.id_of(settled.id, index), id, task, node, now)
+            elif task is not None:
+                out.append(Settled(id, outcome))
+        return out
+
+    def _one_by_one(self, calls: Iterable[Task | None], now: int) -> list[Command]:
+        out: list[Command] = []
+        for task in calls:
+            if task is not None:
+                self._pause(task.name, now)
+                out += self._handle(Submit(task), now)
+        return out
+
+    def _goes_on(self, alone: str, id: str, task: Task | None, node: str, now: int) -> list[Command]:
+        """A node has a call of a bundle as a task of its own now."""
+        if task is None:
+            return [*self.ledger.cancel(node, alone)]
+        self._pause(task.name, now)
+        self._alone[alone] = id
+        self.adopt(replace(task, id=alone), node, now)
+        return []
+
+    def _withdraw(self, event: Withdraw, now: int) -> list[Command]:
+        if self.open.pop(event.id, None) is not None:
+            return []
+        for bundle, calls in self._bundles.items():
+            if event.id in calls:
+                calls[event.id] = None
+                if any(calls.values()):
+                    return []
+                del self._bundles[bundle]
+                return self._handle(Withdraw(bundle), now)
+        for alone, id in self._alone.items():
+            if id == event.id:
+                del self._alone[alone]
+                return self._handle(Withdraw(alone), now)
+        return self._handle(event, now)
+
+    # ------------------------------------------------------------ what is not bundled for a while
+
+    def _look_at_size(self, result: Result, now: int) -> None:
+        entry = self.ledger.entries.get(result.id)
+        if entry is not None and len(result.body) > SMALL * entry.task.count:
+            self._pause(entry.task.name, now)
+
+    def _pause(self, name: str, now: int) -> None:
+        self._pauses[name] = now + PAUSE
+        self._pauses.move_to_end(name)
+        if len(self._pauses) > MOST_NAMES:
+            self._pauses.popitem(last=False)

@@ -1,0 +1,47 @@
+"""What a worker has said so far about a bundle that it runs, call by call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fogsdk.core.commands import Start
+from fogsdk.core.events import JobApart, JobDone
+from fogsdk.wire import bundles
+from fogsdk.wire.messages import Body
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes of results that one bundle may come to: what follows is answered alone."""
+
+
+class Bundle:
+    """The outcomes of a bundle's calls, in order, ``size`` bytes of results."""
+
+    def __init__(self, job: Start) -> None:
+        self.job = job
+        self.size = 0
+        self._left = len(job.bodies)
+        self._outcomes: list[bundles.Item] = []
+        self._ran = 0.0
+
+    def add(self, fields: list[Any], results: tuple[Body, ...]) -> JobDone | None:
+        """Take in one more outcome; returns the job's where it was the last."""
+        if fields[1] == "done":
+            self._outcomes.append(results[0])
+            self._ran += fields[2]
+            self.size += len(results[0])
+        else:
+            self._outcomes.append(_item(fields))
+        self._left -= 1
+        return None if self._left else JobDone(self.job.job, bundles.write(self._outcomes), self._ran)
+
+    def apart(self) -> JobApart:
+        """The calls that are not done go on alone."""
+        return JobApart(self.job.job, tuple(self._outcomes), self._ran)
+
+
+def _item(fields: list[Any]) -> list[str | int | None]:
+    match fields:
+        case [_, "failed", _, type_, message, traceback]:
+            return ["failed", type_, message, traceback]
+    _, _, reason, message, seconds = fields
+    return ["refused", reason, message, None if seconds is None else round(seconds * 1000)]
