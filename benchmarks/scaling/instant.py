@@ -17,7 +17,7 @@ from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.daemon import Daemon, node_identity
 from fogsdk.node.executor import Emit
 from fogsdk.node.main import AHEAD, EXPRESS, run, start_log
-from fogsdk.wire import values
+from fogsdk.wire import bundles, values
 from fogsdk.wire.messages import TaskInfo
 
 TASKS = (TaskInfo("increment", weight="light"),)
@@ -39,7 +39,9 @@ class Instant:
 
     def start(self, job: Start) -> None:
         """Answer in the next turn of the event loop."""
-        self._loop.call_soon(self._emit, JobDone(job.job, ANSWER, RAN))
+        calls = len(job.bodies)
+        value = bundles.write([ANSWER] * calls) if job.kind == "each" else ANSWER
+        self._loop.call_soon(self._emit, JobDone(job.job, value, calls * RAN))
 
     def stop(self, job: int) -> None:
         """Nothing ever runs."""

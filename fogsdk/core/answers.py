@@ -15,7 +15,8 @@ from fogsdk.core.ledger import Effect
 from fogsdk.core.outcomes import Answer, Outcomes
 from fogsdk.core.timers import Timers, earliest
 from fogsdk.core.work import Work
-from fogsdk.wire import topics
+from fogsdk.wire import bundles, topics
+from fogsdk.wire.limits import BUNDLE
 from fogsdk.wire.messages import Accepted, Cancelled, Expired, Failed, Hop, Progress, Result
 
 ACCEPT_AFTER = 50
@@ -133,6 +134,16 @@ class Answers:
                 continue
             self.held[each.key] = each
             self._taken.append((each, now))
+        return out
+
+    def cancel(self, held: Held | None, known: Answer | None, event: Asked, now: int) -> list[Command]:
+        """A sender wants something no more: a task, or what is left of a bundle that was taken apart."""
+        if held is not None:
+            return self.finish(held, Cancelled(held.task.id), now)
+        out: list[Command] = [self.reply(event, known or Cancelled(event.message.id))]
+        for index in range(BUNDLE) if isinstance(known, Result) else ():
+            alone = self.held.get((event.sender, bundles.id_of(event.message.id, index)))
+            out += [] if alone is None else self.finish(alone, Cancelled(alone.task.id), now)
         return out
 
     def answer(self, to: Asked, answer: Answer, now: int) -> list[Command]:

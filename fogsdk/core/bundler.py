@@ -8,41 +8,57 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from fogsdk.core.builtins import PREFIX
 from fogsdk.core.client import Client
 from fogsdk.core.commands import Advanced, Command, Settled
-from fogsdk.core.events import Event, Replied, Submit, Withdraw
+from fogsdk.core.events import Event, LinkUp, Replied, Submit, Withdraw
 from fogsdk.errors import WireError
 from fogsdk.wire import bundles
+from fogsdk.wire.bundles import LONGEST, SMALL
 from fogsdk.wire.limits import BUNDLE, INLINE_SIZE
-from fogsdk.wire.messages import Result, Task
+from fogsdk.wire.messages import Refused, Result, Task
 
-LONGEST = 1.0
-"""Milliseconds that a bundle is expected to run: as long the first of its calls may wait for the last one."""
-SMALL = 1024
-"""Bytes of arguments, or of a result, up to which calls are bundled."""
 PAUSE = 10_000
 """Milliseconds for which calls of a task go out one by one, after a bundle was taken apart or a result was large."""
 MOST_NAMES = 256
 
 
+@dataclass(slots=True)
+class _Bundle:
+    """A bundle that is out, and its calls by id: None of those that were withdrawn."""
+
+    task: Task
+    calls: dict[str, Task | None]
+
+
 class Bundler(Client):
     """A client that makes bundles, whose ids begin with ``run``, which no other client of this name had; with none it
-    makes no bundles. What was submitted leaves with :meth:`send_open`."""
+    makes no bundles. What was submitted leaves with :meth:`send_open`.
+
+    Who was ``interrupted`` by an exception out of the blue says so: when there is a connection again, nothing of what
+    was at work is lost.
+    """
 
     def __init__(self, site: str, me: str, run: str, inline: int = INLINE_SIZE) -> None:
         super().__init__(site, me, inline)
+        self.interrupted = False
         self._handle = super().handle
         self._run = run
         self._count = 0
-        self._bundles: dict[str, dict[str, Task | None]] = {}  # by id, their calls by id; None of those withdrawn
+        self._largest = min(BUNDLE, inline // (2 * SMALL))
+        self._bundles: dict[str, _Bundle] = {}
+        self._bundle_of: dict[str, str] = {}  # by the ids of their calls
+        self._over = ""  # the bundle that was opened last, until it is sure that its owner was told
         self._alone: dict[str, str] = {}  # ids under which calls of a bundle go on, and their own ones
         self._pauses: OrderedDict[str, int] = OrderedDict()  # names, and until when
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order. Where there is time afterwards, ``catch_up``
         learns from it."""
+        if self._over and not self.interrupted:
+            self._forget(self._over)
         if isinstance(event, Submit):
             if self._may_wait(event, now):
                 self.open[event.task.id] = event.task
@@ -52,6 +68,8 @@ class Bundler(Client):
                 self._look_at_size(event.message, now)
         elif isinstance(event, Withdraw):
             return self._withdraw(event, now)
+        elif isinstance(event, LinkUp) and self.interrupted:
+            return [*self._handle(event, now), *self._hand_in_again(now)]
         out = self._handle(event, now)
         return self._opened(out, now) if self._bundles or self._alone else out
 
@@ -72,40 +90,56 @@ class Bundler(Client):
             and self._most(task.name) > 1
             and self._pauses.get(task.name, 0) <= now
             and self._run != ""
+            and not task.name.startswith(PREFIX)
         )
 
     def _most(self, name: str) -> int:
         """How many calls of a task make one bundle."""
         mean = self._costs.mean(name)
-        return 1 if mean is None else BUNDLE if mean * BUNDLE <= LONGEST else int(LONGEST / mean)
+        if mean is None:
+            return 1
+        return self._largest if mean * self._largest <= LONGEST else int(LONGEST / mean)
 
     def send_open(self, now: int) -> list[Command]:
-        """Send what is open."""
+        """Send what is open. It is open until the ledger has it, and sent once, whoever is interrupted in between."""
+        if self.interrupted:
+            self._bundle_of.update({call: id for id, bundle in self._bundles.items() for call in bundle.calls})
+        tasks = list(self.open.values())
         by_name: dict[str, list[Task]] = {}
-        for task in self.open.values():
-            by_name.setdefault(task.name, []).append(task)
+        for task in tasks:
+            if task.id not in self._bundle_of and task.id not in self.ledger.entries:
+                by_name.setdefault(task.name, []).append(task)
         out: list[Command] = []
-        for name, tasks in by_name.items():
+        for name, same in by_name.items():
             most = max(1, self._most(name))
-            for begin in range(0, len(tasks), most):
-                out += self._send(tasks[begin : begin + most], now)
+            for begin in range(0, len(same), most):
+                out += self._send(same[begin : begin + most], now)
+        for task in tasks:
+            self.open.pop(task.id, None)
         return out
 
     def _send(self, tasks: list[Task], now: int) -> list[Command]:
-        """Hand over to the ledger, before it is forgotten here: who is interrupted in between does it again."""
-        first = tasks[0]
         if len(tasks) == 1:
-            out = self._handle(Submit(first), now)
-            del self.open[first.id]
-            return out
+            return self._handle(Submit(tasks[0]), now)
         self._count += 1
         id = f"{self._run}-x{self._count:x}"
-        self._bundles[id] = {task.id: task for task in tasks}
-        body = bundles.write([task.body for task in tasks])
-        out = self._handle(Submit(Task(id, first.name, body, count=len(tasks))), now)
-        for task in tasks:
-            del self.open[task.id]
-        return out
+        calls: dict[str, Task | None] = {task.id: task for task in tasks}
+        bundle = Task(id, tasks[0].name, bundles.write([task.body for task in tasks]), count=len(tasks))
+        self._bundles[id] = _Bundle(bundle, calls)
+        self._bundle_of.update(dict.fromkeys(calls, id))
+        return self._handle(Submit(bundle), now)
+
+    def _hand_in_again(self, now: int) -> list[Command]:
+        """What the ledger does not have was at work when somebody was interrupted: the node knows what became of it."""
+        self.interrupted, self._over = False, ""
+        self._write_down()
+        lost = [bundle.task for id, bundle in self._bundles.items() if id not in self.ledger.entries]
+        return [command for task in lost for command in self._handle(Submit(task), now)]
+
+    def _forget(self, id: str) -> None:
+        self._over = ""
+        for call in self._bundles.pop(id).calls:
+            self._bundle_of.pop(call, None)
 
     # ------------------------------------------------------------ apart
 
@@ -124,7 +158,8 @@ class Bundler(Client):
         return out
 
     def _open_bundle(self, settled: Settled, now: int) -> list[Command]:
-        calls, result = self._bundles.pop(settled.id), settled.outcome
+        calls, result = self._bundles[settled.id].calls, settled.outcome
+        self._over = settled.id
         try:
             if not isinstance(result, Result) or not result.hops:
                 return self._one_by_one(calls.values(), now)
@@ -135,7 +170,9 @@ class Bundler(Client):
         out: list[Command] = []
         for index, ((id, task), outcome) in enumerate(zip(calls.items(), outcomes, strict=True)):
             if outcome is None:
-                out += self._goes_on(bundles.id_of(settled.id, index), id, task, node, now)
+                out += self._goes_on(bundles.id_of(settled.id, index), task, node, now)
+            elif task is not None and isinstance(outcome, Refused):
+                out += self._alone_again(task, now)  # there may be one who does not, now or later
             elif task is not None:
                 out.append(Settled(id, outcome))
         return out
@@ -145,33 +182,38 @@ class Bundler(Client):
         for task in calls:
             if task is not None:
                 self._pause(task.name, now)
-                out += self._handle(Submit(task), now)
+                out += self._alone_again(task, now)
         return out
 
-    def _goes_on(self, alone: str, id: str, task: Task | None, node: str, now: int) -> list[Command]:
+    def _alone_again(self, task: Task, now: int) -> list[Command]:
+        return [] if task.id in self.ledger.entries else self._handle(Submit(task), now)
+
+    def _goes_on(self, alone: str, task: Task | None, node: str, now: int) -> list[Command]:
         """A node has a call of a bundle as a task of its own now."""
         if task is None:
             return [*self.ledger.cancel(node, alone)]
         self._pause(task.name, now)
-        self._alone[alone] = id
-        self.adopt(replace(task, id=alone), node, now)
+        self._alone[alone] = task.id
+        if alone not in self.ledger.entries:
+            self.adopt(replace(task, id=alone), node, now)
         return []
 
     def _withdraw(self, event: Withdraw, now: int) -> list[Command]:
-        if self.open.pop(event.id, None) is not None:
+        if self.open.pop(event.id, None) is not None and event.id not in self._bundle_of:
             return []
-        for bundle, calls in self._bundles.items():
-            if event.id in calls:
-                calls[event.id] = None
-                if any(calls.values()):
-                    return []
-                del self._bundles[bundle]
-                return self._handle(Withdraw(bundle), now)
-        for alone, id in self._alone.items():
-            if id == event.id:
-                del self._alone[alone]
-                return self._handle(Withdraw(alone), now)
-        return self._handle(event, now)
+        bundle = self._bundle_of.get(event.id)
+        if bundle is not None:
+            calls = self._bundles[bundle].calls
+            calls[event.id] = None
+            if any(calls.values()):
+                return []
+            self._forget(bundle)
+            return self._handle(Withdraw(bundle), now)
+        alone = next((alone for alone, id in self._alone.items() if id == event.id), None)
+        if alone is None:
+            return self._handle(event, now)
+        del self._alone[alone]
+        return self._handle(Withdraw(alone), now)
 
     # ------------------------------------------------------------ what is not bundled for a while
 

@@ -221,12 +221,14 @@ class JobRefused:
 
 @dataclass(frozen=True, slots=True)
 class JobApart:
-    """A job that is a bundle takes long. Its first calls are done, with these ``outcomes``, the next one is at work and
-    is the job from now on, and the rest will not be begun."""
+    """A job that is a bundle ends early. Its first calls are done, with these ``outcomes``, which ``ran`` so many
+    milliseconds together; the rest will not be begun, but for the next one: if that is ``at_work``, it is the job from
+    now on."""
 
     job: int
     outcomes: tuple[Item, ...]
     ran: float
+    at_work: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from fogsdk.core.learned import Learned
 from fogsdk.core.membership import Directory
 from fogsdk.wire.messages import Hop, Result, Task
 
-_Lesson = tuple[str, int, Hop, int, bool, Learned, int]
-"""A task's name, of how many calls it is, and the first entry of its trace; how many milliseconds after it went to the
-node that answers the answer came; whether nobody had asked after it; the experience with that node; and when the answer
-came."""
+_Lesson = tuple[str, Hop, int, bool, Learned, int]
+"""A task's name and the first entry of its trace; how many milliseconds after it went to the node that answers the
+answer came; whether nobody had asked after it; the experience with that node; and when the answer came."""
 
 
 class Lessons:
@@ -28,14 +27,14 @@ class Lessons:
         self._directory = directory
         self._hedging = hedging
         self._heard: dict[tuple[str, str, bool, bool], _Lesson] = {}
-        self._ran: dict[str, tuple[int, tuple[Hop, ...]]] = {}  # of tasks of a name the last one's calls and trace
+        self._ran: dict[str, tuple[Hop, ...]] = {}  # the last trace of tasks of a name
         self._back: list[tuple[Task, int]] = []  # tasks that are back, and how many milliseconds they took
 
     def hear(self, entry: Entry, result: Result, now: int, *, timely: bool = True) -> None:
         """Take in a result before its task is forgotten. That its node lives, and how long its queue is, counts at
         once. When one came that is not ``timely``, as it is large, says nothing about the node."""
         task, hop, taker = entry.task, result.hops[0], entry.taker
-        self._ran[task.name] = task.count, result.hops
+        self._ran[task.name] = result.hops
         node = hop.node
         sent_at = entry.sent_at if node == taker else entry.given_at(node)
         if sent_at is None or not timely:
@@ -48,7 +47,7 @@ class Lessons:
         member = self._directory.answered(node, now, result.wait)
         if member is not None:
             experience, unasked = member.learned or member.experience, node == taker and not entry.held
-            lesson = (task.name, task.count, hop, now - sent_at, unasked, experience, now)
+            lesson = (task.name, hop, now - sent_at, unasked, experience, now)
             self._heard[node, task.name, hop.part is None, unasked] = lesson
 
     def catch_up(self) -> bool:
@@ -56,8 +55,8 @@ class Lessons:
         if not self._ran:
             return False
         ran, self._ran = self._ran, {}
-        for name, (count, hops) in ran.items():
-            self.costs.learn(name, sum([hop.ran for hop in hops]) / count)
+        for name, hops in ran.items():
+            self.costs.learn(name, sum([hop.ran for hop in hops]))
         back, self._back = self._back, []
         for task, took in back:
             self._hedging.came_back(task, took)
@@ -67,10 +66,10 @@ class Lessons:
         return True
 
 
-def _learn(name: str, count: int, hop: Hop, elapsed: int, unasked: bool, experience: Learned, at: int) -> None:
+def _learn(name: str, hop: Hop, elapsed: int, unasked: bool, experience: Learned, at: int) -> None:
     ran = hop.action == "ran"
     experience.added(elapsed - (hop.ran + hop.queued if ran else hop.took), at)
     if unasked:  # an answer that was asked for says nothing about the way
         experience.travelled(elapsed - hop.took)
     if ran and hop.part is None:
-        experience.costs.learn(name, hop.ran / count)
+        experience.costs.learn(name, hop.ran)

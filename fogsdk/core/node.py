@@ -51,7 +51,7 @@ from fogsdk.core.presence import Presence
 from fogsdk.core.report import Report
 from fogsdk.core.timers import earliest
 from fogsdk.core.work import Work
-from fogsdk.errors import TaskRefused, WireError
+from fogsdk.errors import TaskRefused, TooLarge, WireError
 from fogsdk.wire import bundles, topics
 from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import (
@@ -195,7 +195,7 @@ class Node:
         elif (again := self.keeping.again(event, now)) is not None:
             return again
         if isinstance(message, Cancel):
-            return self._cancel(held, known, event, now)
+            return self.answers.cancel(held, known, event, now)
         if held is not None:
             held.announced = True
             return [self.answers.reply(event, self.answers.accepted(held, now))]
@@ -231,7 +231,7 @@ class Node:
         if key in self.held or (known is not None and not _passing(known)):
             return self._asked(event, now)
         assert isinstance(task, Task)
-        if task.keep is None and task.session is None and not task.name.startswith(builtins.PREFIX):
+        if task.keep is None and task.session is None and not (task.count > 1 or task.name.startswith(builtins.PREFIX)):
             objection = self._objection(event.sender, task, self.work.info(task.name), now, incoming)
             return [] if objection is None else [self.answers.reply(event, objection)]
         if len(task.body) <= RECORD_SIZE:
@@ -252,12 +252,13 @@ class Node:
     # ------------------------------------------------------------ tasks
 
     def _bundle(self, event: Asked, task: Task, now: int) -> list[Command]:
-        if self.me.role != "fog" or self.work.quarantine.suspects(task.name):
+        if self.me.role != "fog" or self.work.quarantine.suspects(task.name, now):
             raise TaskRefused("apart", "each of these calls is to be looked at alone")
         try:
             return self._admit(event, task, now, bundles.calls_of(task))
         except WireError as error:
-            raise TaskRefused("malformed", str(error)) from error
+            reason = "too-large" if isinstance(error, TooLarge) else "malformed"
+            raise TaskRefused(reason, str(error)) from error
 
     def _admit(self, event: Asked, task: Task, now: int, calls: tuple[Body, ...] = ()) -> list[Command]:
         info = self.work.info(task.name)
@@ -286,11 +287,6 @@ class Node:
         if self._drained_by is not None:
             return Refused(task.id, self.me.node, "leaving", f"{self.me.node} is shutting down", 1000)
         return self.work.quarantine.refusal(task, now) or self.work.admission.refusal(sender, task, now, incoming)
-
-    def _cancel(self, held: Held | None, known: Answer | None, event: Asked, now: int) -> list[Command]:
-        if held is not None:
-            return self.answers.finish(held, Cancelled(held.task.id), now)
-        return [self.answers.reply(event, known or Cancelled(event.message.id))]
 
     # ------------------------------------------------------------ what jobs and the site say
 

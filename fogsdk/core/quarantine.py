@@ -104,12 +104,13 @@ class Quarantine:
                 return Refused(task.id, self._node, "quarantined", message, HEARSAY)
         return None
 
-    def suspects(self, name: str) -> bool:
-        """Whether some calls of a task are in quarantine, here or on a neighbour, or were."""
+    def suspects(self, name: str, now: int) -> bool:
+        """Whether some calls of a task are in quarantine, here or on a neighbour."""
         if not self._sentences and not self._elsewhere:
             return False
-        heard = {label.partition("#")[0] for names, _ in self._elsewhere.values() for label in names}
-        return any(known == name for known, _ in self._sentences) or not heard.isdisjoint((name, name[:_SHOWN]))
+        heard = [names for names, at in self._elsewhere.values() if now - at < HEARSAY]
+        known = {label.partition("#")[0] for names in [*heard, self.names(now)] for label in names}
+        return not known.isdisjoint((name, name[:_SHOWN]))
 
     def heard(self, node: str, names: tuple[str, ...], now: int) -> None:
         """A neighbour said what it has in quarantine."""

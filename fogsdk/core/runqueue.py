@@ -138,11 +138,14 @@ class RunQueue:
         self._slow[held] = True
         return held
 
-    def go_on(self, held: Held, job: int) -> None:
-        """A task is at work already, as a job that was another's."""
-        held.job = job
-        self.running[job] = held
-        self._slow[held] = False
+    def hand_over(self, held: Held, to: Held) -> None:
+        """The worker of a task is another's from now on, and so is its job."""
+        job, was_long = held.job, self._slow.get(held, False)
+        assert job is not None
+        self.drop(held)
+        to.job, to.started = job, held.started
+        self.running[job] = to
+        self._slow[to] = was_long
 
     def has_idle(self) -> bool:
         """Whether there is a worker that has nothing to do."""

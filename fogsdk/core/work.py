@@ -76,9 +76,11 @@ class Work:
         """Make the record of a task that came in, or of a bundle of ``calls``."""
         weight = self._costs.weight(task.name, task.weight or info.weight)
         expires = None if task.deadline is None else now + task.deadline
-        held = Held(key, task, info, weight, now, expires, self._ran(task.name, weight) * task.count, task.part)
+        held = Held(key, task, info, weight, now, expires, self._ran(task.name, weight), task.part)
         if calls:
             held.calls, held.share = calls, float(len(calls))
+            # Where nothing is known, its sender is believed that it is short.
+            held.cost = bundles.LONGEST if self._costs.mean(task.name) is None else held.cost * len(calls)
         return held
 
     def _ran(self, name: str, weight: str) -> float:
@@ -183,22 +185,26 @@ class Work:
         if held.job_kind == "run" and not event.hops and (held.part is None or held.parent is not None):
             self._costs.learn(held.task.name, event.ran / held.share)
         wait = int(self.queue.wait(now, held.quick))
-        return Result(held.task.id, event.value, self._hops(held, event.ran, now, event.hops), wait)
+        ran = event.ran / len(held.calls) if held.calls else event.ran
+        return Result(held.task.id, event.value, self._hops(held, ran, now, event.hops), wait)
 
     def apart(self, held: Held, event: JobApart, now: int) -> tuple[Result, list[Held]]:
-        """A bundle that takes long has ended: the result of what is done, and the calls that go on alone, of which the
-        first is at work."""
-        self.queue.drop(held)
-        alone = [self._alone(held, index, now) for index in range(len(event.outcomes), len(held.calls))]
-        first, *others = alone
-        first.to(State.RUNNING)
-        first.queued, first.started = held.queued, held.started
-        self.queue.go_on(first, event.job)
-        for each in others:
+        """A bundle has ended early: the result of what is done, and the calls that go on alone."""
+        done = len(event.outcomes)
+        ran = event.ran / done if done else float(now - held.started)  # and not over even then
+        alone = [self._alone(held, index, now) for index in range(done, len(held.calls))]
+        waiting = alone
+        if event.at_work:
+            first, *waiting = alone
+            first.to(State.RUNNING)
+            first.queued = held.queued
+            self.queue.hand_over(held, first)
+        else:
+            self.queue.drop(held)
+        for each in waiting:
             self.queue.push(each, now)
-        items = [*event.outcomes, *[None] * len(alone)]
-        hops = self._hops(held, event.ran, now)
-        return Result(held.task.id, bundles.write(items), hops, int(self.queue.wait(now, held.quick))), alone
+        body = bundles.write([*event.outcomes, *[None] * len(alone)])
+        return Result(held.task.id, body, self._hops(held, ran, now), int(self.queue.wait(now, held.quick))), alone
 
     def _alone(self, bundle: Held, index: int, now: int) -> Held:
         task = replace(bundle.task, id=bundles.id_of(bundle.task.id, index), body=bundle.calls[index], count=1)

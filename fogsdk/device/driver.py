@@ -119,6 +119,7 @@ class Driver:
     def _interrupted(self) -> None:
         """An exception came out of the blue, as KeyboardInterrupt does, in the middle of something: nobody knows how
         far the connection is. The ledger asks after everything when there is another."""
+        self._client.interrupted = True
         connection = self._connections.current
         if connection is not None:
             connection.abandon()
@@ -274,8 +275,12 @@ class Driver:
         self._connections.flush()
 
     def _publish(self, connection: MqttConnection | None) -> None:
-        if self._client.open:
-            self._do(self._client.send_open(clock()))
+        if self._client.open and not self._handling:
+            self._handling = True
+            try:
+                self._do(self._client.send_open(clock()))
+            finally:
+                self._handling = False
         for packet in self._outbox.pack():
             if connection is not None and packet.link == connection.name:  # the ledger sends again what was for another
                 connection.publish(packet.topic, packet.payload, packet.retain)

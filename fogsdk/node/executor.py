@@ -17,7 +17,8 @@ class Emit(Protocol):
 class Executor(Protocol):
     """Runs jobs and tells, through ``emit`` on the event loop's thread, what becomes of each.
 
-    Each job gets exactly one of JobDone, JobSplit, JobFailed, JobRefused and JobLost, unless it is stopped before.
+    Each job gets exactly one of JobDone, JobSplit, JobFailed, JobRefused and JobLost, unless it is stopped before. One
+    of the kind each, which only nodes of the fog are given, may get a JobApart: ahead of these if a call is at work.
     """
 
     slots: int

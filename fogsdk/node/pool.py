@@ -33,11 +33,10 @@ from fogsdk.core.commands import Start
 from fogsdk.core.events import JobEvent, JobFailed, JobLost, Offer
 from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
-from fogsdk.node.pool_bundle import MOST_BYTES
 from fogsdk.node.pool_forkserver import ForkServer
 from fogsdk.node.pool_link import Link
 from fogsdk.node.pool_worker import DEPTH, Worker, event, may_wait
-from fogsdk.node.worker_frames import Frame
+from fogsdk.node.worker_frames import Frame, is_much
 from fogsdk.node.worker_launch import Launched
 
 _YOUNG = 1.0  # seconds: a worker that ends within them, before it had a job, did not start well
@@ -176,37 +175,43 @@ class Pool:
     def _frames(self, worker: Worker, frames: list[Frame]) -> None:
         """A worker has said something."""
         events: list[JobEvent] = []
-        has_ended = False
+        goes_on = False
         for fields, bodies in frames:
             number, what = fields[0], fields[1]
+            goes_on = goes_on or what != "progress"
             bundle = worker.bundles.get(number)
-            if bundle is not None and what != "progress":
-                has_ended = True
-                if (done := bundle.add(fields, bodies)) is not None:
-                    del worker.jobs[number], worker.bundles[number], self._running[done.job]
-                    events.append(done)
-                continue
-            if what == "progress":
-                job = worker.jobs.get(number)
-                events += worker.take_apart()  # one that has something to tell before it is done does so alone
-            elif number == "ready":
-                worker.pid, job, has_ended = what, None, True
+            if number == "ready":
+                worker.pid = what
+            elif bundle is not None and what != "progress" and not is_much(bodies):
+                ended = bundle.apart(at_work=False) if what == "skipped" else bundle.add(fields, bodies)
+                if ended is not None:
+                    self._over(worker, number, what)
+                    events.append(ended)
             elif number in worker.jobs:
-                has_ended = True
-                job = worker.jobs.pop(number)
+                if bundle is not None:
+                    events += worker.take_apart()
+                job = worker.jobs[number]
+                if what != "progress":
+                    self._over(worker, number, what)
                 if job is not None:
-                    del self._running[job.job]
-            else:
-                job = None  # of a bundle that was taken apart
-            if job is not None:
-                events.append(event(job.job, fields, bodies))
-        if has_ended:
+                    events.append(event(job.job, fields, bodies))
+        if goes_on:
             worker.go_on()
             self._free(worker)
-        if worker.bundles and next(iter(worker.bundles.values())).size > MOST_BYTES:
-            events += worker.take_apart()
         if events:
             self._emit(*events)
+
+    def _over(self, worker: Worker, number: int, what: str) -> None:
+        """A job is over. Of a bundle that is apart more may come, for nobody, until the worker says otherwise."""
+        job = worker.jobs[number]
+        if job is not None:
+            del self._running[job.job]
+        if number in worker.apart and what != "skipped":
+            worker.jobs[number] = None
+            return
+        del worker.jobs[number]
+        worker.bundles.pop(number, None)
+        worker.apart.discard(number)
 
     def _free(self, worker: Worker) -> None:
         if worker.number not in self._workers:

@@ -9,16 +9,12 @@ from fogsdk.core.events import JobApart, JobDone
 from fogsdk.wire import bundles
 from fogsdk.wire.messages import Body
 
-MOST_BYTES = 4 * 1024 * 1024
-"""Bytes of results that one bundle may come to: what follows is answered alone."""
-
 
 class Bundle:
-    """The outcomes of a bundle's calls, in order, ``size`` bytes of results."""
+    """The outcomes of a bundle's calls, in order."""
 
     def __init__(self, job: Start) -> None:
         self.job = job
-        self.size = 0
         self._left = len(job.bodies)
         self._outcomes: list[bundles.Item] = []
         self._ran = 0.0
@@ -28,15 +24,15 @@ class Bundle:
         if fields[1] == "done":
             self._outcomes.append(results[0])
             self._ran += fields[2]
-            self.size += len(results[0])
         else:
             self._outcomes.append(_item(fields))
+            self._ran += fields[2] if fields[1] == "failed" else 0.0
         self._left -= 1
         return None if self._left else JobDone(self.job.job, bundles.write(self._outcomes), self._ran)
 
-    def apart(self) -> JobApart:
-        """The calls that are not done go on alone."""
-        return JobApart(self.job.job, tuple(self._outcomes), self._ran)
+    def apart(self, at_work: bool) -> JobApart:
+        """The calls that are not done go on alone; whether the next of them is ``at_work`` already."""
+        return JobApart(self.job.job, tuple(self._outcomes), self._ran, at_work)
 
 
 def _item(fields: list[Any]) -> list[str | int | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fogsdk.core.commands import Start
-from fogsdk.core.events import JobApart, JobDone, JobEvent, JobFailed, JobProgress, JobRefused, JobSplit
+from fogsdk.core.events import JobApart, JobDone, JobEvent, JobFailed, JobLost, JobProgress, JobRefused, JobSplit
 from fogsdk.node.pool_bundle import Bundle
 from fogsdk.node.pool_limits import Limits
 from fogsdk.node.pool_link import Link
@@ -28,7 +28,8 @@ class Worker:
     or does so in a moment. None is in the place of one that was taken away from it: should it run all the same, nobody
     listens. While it ``is_quick``, others may wait behind the one that it runs; ``held_up(worker)`` is called when they
     have waited for too long, or done calls of the bundle that it runs. ``bundles`` are those of its jobs, under the
-    same numbers. ``induced``: it was killed on purpose, to see what the fog makes of it.
+    same numbers; of those that are ``apart`` it is still to say that no more will come. ``induced``: it was killed on
+    purpose, to see what the fog makes of it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Worker:
         self.pid = 0
         self.jobs: dict[int, Start | None] = {}
         self.bundles: dict[int, Bundle] = {}
+        self.apart: set[int] = set()
         self.begun: float | None = None
         self.induced = False
         self._loop = asyncio.get_running_loop()
@@ -97,8 +99,9 @@ class Worker:
         bundle = self.bundles.pop(number, None)
         if bundle is None:
             return []
-        self.link.send([number])
-        return [bundle.apart()]
+        self.apart.add(number)
+        self.link.send([number, "apart"])
+        return [bundle.apart(at_work=True)]
 
     def close(self) -> list[Start | None]:
         """It has ended, or is about to; returns the jobs that it had, in order, the one that it ran first."""
@@ -132,7 +135,7 @@ class Worker:
 
     def _look(self) -> None:
         self._watching = None
-        if not self.jobs or (len(self.jobs) == 1 and self.job is not None and not (self.bundles and self.pid)):
+        if not self.jobs or (len(self.jobs) == 1 and self.job is not None and not self.bundles):
             return
         if self._loop.time() < self._patient_until():
             self._watch()
@@ -158,5 +161,7 @@ def event(job: int, fields: list[Any], bodies: tuple[Body, ...]) -> JobEvent:
             return JobSplit(job, bodies, ran)
         case [_, "failed", ran, type_, message, traceback]:
             return JobFailed(job, type_, message, traceback, ran)
+        case [_, "skipped"]:
+            return JobLost(job, "the worker did not begin it")
     _, _, reason, message, seconds = fields
     return JobRefused(job, reason, message, None if seconds is None else round(seconds * 1000))

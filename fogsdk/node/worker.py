@@ -2,13 +2,17 @@
 
 From the daemon:  [number, kind, name, shares, memory limit] + bodies
                   [number]                            that job is not to run any more, if it did not begin
+                  [number, "apart"]                   of that bundle no call is to run behind the one whose turn it is
 To the daemon:    ["ready", pid]                      once, when jobs may come
                   [number, "progress", fraction]
                   [number, "done", ms] + result | [number, "split", ms] + parts
                   [number, "failed", ms, type, message, traceback]
-                  [number, "refused", reason, message, seconds to wait] | [number, "skipped"]
+                  [number, "refused", reason, message, seconds to wait]
+                  [number, "skipped"]                 it does not run: that job, or the rest of that bundle
 
-A job of the kind "each" is answered for each of its bodies, in order, as one of the kind "run" would be.
+A bundle, which is a job of the kind "each", is answered for each of its bodies as a job of the kind "run" would be. The
+worker ends it early, behind a call that told its progress or gave much, and where it takes long. "apart" is always
+answered by "skipped", once there is no more to come.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ class _Worker:
         self.lock = threading.Lock()  # a task may report from several threads
         self._jobs: deque[Frame] = deque()
         self._unwanted: set[int] = set()
+        self._apart: set[int] = set()
         self.pid = os.getpid()
 
     def serve(self) -> None:
@@ -54,30 +59,56 @@ class _Worker:
             while self._jobs:
                 self._answer(self._jobs.popleft())
             self._unwanted.clear()  # what they were about came before them
+            self._apart.clear()
 
     def _receive(self) -> bool:
         """Read once; False when the daemon has closed its end."""
         frames = self._inbox.receive()
         for frame in frames or ():
-            if len(frame[0]) == 1:
-                self._unwanted.add(frame[0][0])
-            else:
-                self._jobs.append(frame)
+            match frame[0]:
+                case [number]:
+                    self._unwanted.add(number)
+                case [number, "apart"]:
+                    self._take_apart(number)
+                case _:
+                    self._jobs.append(frame)
         return frames is not None
+
+    def _take_apart(self, number: int) -> None:
+        """No bundle is at work while something is received: it is to come, or over."""
+        if any(fields[0] == number for fields, _ in self._jobs):
+            self._apart.add(number)
+        else:
+            self._skip(number)
+
+    def _skip(self, number: int) -> None:
+        worker_frames.send(self.connection, [number, "skipped"])
 
     def _answer(self, frame: Frame) -> None:
         """Run one job, and keep nothing of it: the worker may rest for long."""
         (number, kind, name, shares, memory), bodies = frame
         del frame
+        begun = time.perf_counter()
         if number in self._unwanted:
-            worker_frames.send(self.connection, [number, "skipped"])
-        elif kind != "each":
-            self._do(number, kind, name, bodies, tuple(shares or ()), memory)
+            self._skip(number)
+        elif kind == "each":
+            self._run_each(number, name, bodies, memory, begun)
         else:
-            for body in bodies:
-                self._do(number, "run", name, (body,), (), memory, is_one=True)
-                if number in self._unwanted:
-                    break
+            self._do(number, kind, name, bodies, tuple(shares or ()), memory, begun)
+        if self._jobs and time.perf_counter() - begun > _LONG:
+            while select.select([self.connection], [], [], 0)[0] and self._receive():
+                pass
+
+    def _run_each(self, number: int, name: str, bodies: tuple[Body, ...], memory: int | None, begun: float) -> None:
+        left, now = len(bodies), begun
+        for body in bodies:
+            left -= 1
+            is_ordinary = self._do(number, "run", name, (body,), (), memory, now)
+            now = time.perf_counter()
+            if not is_ordinary or now - begun > _LONG or number in self._apart:
+                break
+        if left or number in self._apart:
+            self._skip(number)
 
     def _do(
         self,
@@ -87,19 +118,17 @@ class _Worker:
         bodies: tuple[Body, ...],
         shares: tuple[float, ...],
         memory: int | None,
-        is_one: bool = False,
-    ) -> None:
-        """Run something and send what came of it; ``is_one`` of several of the same number."""
-        begun = time.perf_counter()
+        begun: float,
+    ) -> bool:
+        """Run something, and send what came of it. Returns whether it is as a call of a bundle should be: it told no
+        progress, and did not give much."""
         progress = _Progress(self, number)
         fields, results = _run(kind, name, bodies, shares, memory, progress, begun)
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
         progress.close()
         worker_frames.send(self.connection, [number, *fields], results)
-        if (is_one or self._jobs) and time.perf_counter() - begun > _LONG:
-            while select.select([self.connection], [], [], 0)[0] and self._receive():
-                pass
+        return progress.silent and not worker_frames.is_much(results)
 
 
 def _run(
@@ -152,6 +181,8 @@ def _since(begun: float) -> float:
 class _Progress:
     """Passes a job's progress on, not too often; what was held back last goes out before the result."""
 
+    silent = True
+    """Whether it was told nothing."""
     _due = 0.0
     _held: float | None = None
     _closed = False
@@ -167,6 +198,7 @@ class _Progress:
             now = time.monotonic()
             if self._closed:
                 return
+            self.silent = False
             if now < self._due:
                 self._held = fraction
                 return

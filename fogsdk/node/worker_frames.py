@@ -48,6 +48,7 @@ _HEADER_LIMIT = 1024 * 1024
 _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another system call and another wakeup over there
 PIECES = 16  # of frames, to give to one system call
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
+_MUCH = 64 * 1024  # bytes of a result: with those of other calls in one answer it would be copied, and many be too many
 _MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
 _FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
@@ -124,6 +125,11 @@ def send(connection: socket.socket, fields: Sequence[Any], bodies: Sequence[Body
         if sent < len(piece):
             connection.sendall(memoryview(piece)[sent:])
         sent = max(0, sent - len(piece))
+
+
+def is_much(results: Sequence[Body]) -> bool:
+    """Whether what a call of a bundle gave is too much to be answered with the others."""
+    return len(results) == 1 and len(results[0]) > _MUCH
 
 
 def _opened(header: memoryview) -> _Head:

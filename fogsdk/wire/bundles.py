@@ -11,16 +11,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fogsdk.errors import WireError
+from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import scalars
-from fogsdk.wire.cbor import read_data
+from fogsdk.wire.cbor import read_foreign
 from fogsdk.wire.messages import Body, Failed, Refused, Result, Task
 from fogsdk.wire.schema import build
 
 Item = Body | list[str | int | None] | None
 """What became of one call, as it is in the result."""
 
+LONGEST = 1.0
+"""Milliseconds that all calls of a bundle are expected to run together at the most: so long the first may wait for the
+last one."""
+SMALL = 1024
+"""Bytes of arguments, or of a result, of calls that are bundled, at the most."""
+
 _FLAT = 2  # an array of arrays
+_HEAD = 9  # bytes in the head of a data item at the most
 
 
 def id_of(bundle: str, index: int) -> str:
@@ -40,7 +47,10 @@ def write(items: Sequence[Item]) -> bytes:
 
 
 def calls_of(task: Task) -> tuple[bytes, ...]:
-    """The bodies of a bundle's calls. Raises WireError where it is none, or has options that a bundle cannot have."""
+    """The bodies of a bundle's calls. Raises WireError where it is none, or has options that a bundle cannot have, and
+    TooLarge where the calls are not small."""
+    if len(task.body) > _HEAD + task.count * (_HEAD + SMALL):
+        raise TooLarge(f"{len(task.body)} bytes; the calls of a bundle have {SMALL} each, or less", "body")
     if any(option is not None for option in (task.deadline, task.part, task.keep, task.session, task.state)):
         raise WireError("must be 1 where there is a deadline, a part, keep, a session or a state", "count")
     return read_calls(task.body, task.count)
@@ -55,21 +65,17 @@ def read_calls(body: Body, count: int) -> tuple[bytes, ...]:
 
 
 def read_outcomes(result: Result, node: str, ids: Sequence[str]) -> list[Result | Failed | Refused | None]:
-    """What became of each call of a bundle, under its own id, None of those that go on alone. ``ran`` of the trace is
-    that of each on the average. Raises WireError for what is no result of a bundle of so many."""
+    """What became of each call of a bundle, under its own id, None of those that go on alone. Raises WireError for what
+    is no result of a bundle of so many."""
     items = _read(result.body, len(ids))
-    hops = result.hops
-    if hops:
-        done = sum([item is not None for item in items])
-        hops = (replace(hops[0], ran=hops[0].ran / max(1, done)), *hops[1:])
     return [
-        Result(id, item, hops, result.wait) if type(item) is bytes else _other(item, id, node, result)
+        Result(id, item, result.hops, result.wait) if type(item) is bytes else _other(item, id, node, result)
         for id, item in zip(ids, items, strict=True)
     ]
 
 
 def _read(body: Body, count: int) -> list[object]:
-    items = read_data(body, _FLAT)
+    items = read_foreign(body, _FLAT)
     if type(items) is not list or len(items) != count:
         raise WireError(f"of a bundle must be an array of {count} items", "body")
     return items

@@ -9,6 +9,7 @@ import cbor2
 
 from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import large, limits
+from fogsdk.wire.messages import Body
 
 MANY = (
     f"more than {limits.VALUES} values, which is the limit; send them as a typed array or a byte string, or as `body`, "
@@ -60,7 +61,15 @@ def read_message(payload: bytes, depth: int) -> Any:
     return item if placed == len(shelf) else _read(payload, depth)  # there are some further in
 
 
-def _check_count(payload: bytes) -> None:
+def read_foreign(data: Body, depth: int) -> Any:
+    """Decode what is within a message, and neither arguments nor a result, as :func:`read_message` decodes the message.
+    Raises as that does."""
+    if len(data) > limits.VALUES:
+        _check_count(data)
+    return _read(data, depth)
+
+
+def _check_count(payload: Body) -> None:
     """Go from head to head, over strings and into all else, until there are too many (RFC 8949, section 3)."""
     at, end = 0, len(payload)
     for _ in range(limits.VALUES):

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from fogsdk.core.bundler import LONGEST, PAUSE, SMALL, Bundler
+from fogsdk.core.bundler import PAUSE, Bundler
 from fogsdk.core.commands import Advanced, Command, Send, Settled
 from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Submit, Tick, Withdraw
 from fogsdk.wire import bundles
+from fogsdk.wire.bundles import LONGEST, SMALL
 from fogsdk.wire.limits import BUNDLE
 from fogsdk.wire.messages import (
     Ask,
@@ -87,7 +88,7 @@ class Device:
         return {each.id: each.outcome for each in self.settled}
 
 
-def answer(task: Task, *items: bundles.Item, node: str = "n1", ran: float = 1.0) -> Result:
+def answer(task: Task, *items: bundles.Item, node: str = "n1", ran: float = TINY) -> Result:
     return Result(task.id, bundles.write(items), (Hop(node, "ran", ran=ran),))
 
 
@@ -104,14 +105,21 @@ def test_what_leaves_together_is_one_message_and_each_call_is_settled_under_its_
     assert (task.name, task.count) == ("tiny", 3)
     assert bundles.read_calls(task.body, 3) == (b"1", b"2", b"3")
     assert device.core.unsettled == 2
-    device.hear(
-        answer(task, b"\x01", ["failed", "ValueError", "no", "there"], ["refused", "bad-arguments", "no", None])
-    )
+    assert device.hear(answer(task, b"\x01", ["failed", "ValueError", "no", "there"], b"\x03")) == []
     outcomes = device.outcomes()
     assert outcomes["1"].body == b"\x01"
     assert isinstance(outcomes["2"], Failed)
-    assert isinstance(outcomes["3"], Refused)
+    assert outcomes["3"].body == b"\x03"
     assert device.core.unsettled == 1
+
+
+def test_a_call_that_is_refused_is_asked_for_alone_so_that_it_may_go_elsewhere_or_later() -> None:
+    device = Device()
+    task = device.bundle("1", "2")
+    [again] = device.hear(answer(task, b"\x01", ["refused", "overloaded", "no", 50]))
+    assert (again.id, again.count) == ("2", 1)
+    assert device.outcomes().keys() == {"1"}
+    assert device.submit("3") == [], "others are bundled all the same"
 
 
 def test_one_alone_that_was_to_wait_for_others_is_no_bundle() -> None:
@@ -177,12 +185,17 @@ def test_calls_that_run_longer_come_in_smaller_bundles() -> None:
     assert [task.count for task in device.close()] == [3, 3, 1]
 
 
-def test_the_run_time_of_a_bundle_is_that_of_all_its_calls() -> None:
+def test_the_run_time_of_a_bundle_is_that_of_each_of_its_calls() -> None:
     device = Device()
     for _ in range(50):
         task = device.bundle(*map(str, range(10)))
-        device.hear(answer(task, *[b"\x00"] * 10, ran=10 * TINY))
+        device.hear(answer(task, *[b"\x00"] * 10, ran=TINY))
         device.hear(Result("lone", b"\x00", (Hop("n1", "ran", ran=2.0),)))
+    [member] = device.core.directory.members.values()
+    assert member.learned is not None
+    assert member.learned.costs.mean("tiny") == pytest.approx(TINY)
+    task = device.bundle("1", "2", "3")
+    assert device.core.ledger.entries[task.id].cost == pytest.approx(3 * TINY)
     assert device.core.ledger.lessons.costs.mean("tiny") == pytest.approx(TINY)
     first = device.settled[0].outcome
     assert isinstance(first, Result)
@@ -216,6 +229,13 @@ def test_a_large_result_ends_bundles_for_a_while() -> None:
     task = device.bundle("1", "2")
     device.hear(answer(task, bytes(2 * SMALL), bytes(SMALL)))
     assert [each.count for each in device.submit("3")] == [1]
+
+
+def test_small_results_of_many_calls_are_no_large_one() -> None:
+    device = Device()
+    task = device.bundle("1", "2", "3")
+    device.hear(answer(task, *[bytes(SMALL - 100)] * 3))
+    assert device.submit("4") == []
 
 
 def test_a_bundle_goes_to_another_node_whole_where_its_node_is_lost() -> None:

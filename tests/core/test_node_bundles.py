@@ -10,6 +10,7 @@ from fogsdk.core.commands import Send, Start, Stop
 from fogsdk.core.events import Asked, Drain, Event, JobApart, JobDone, JobFailed, JobLost, LinkUp, NodeHeard, Tick
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
+from fogsdk.core.runqueue import MOST_AHEAD
 from fogsdk.wire import bundles
 from fogsdk.wire.messages import (
     Accepted,
@@ -34,7 +35,8 @@ class Desk:
 
     def __init__(self, **options: Any) -> None:
         self.now = 0
-        self.node = Node(Identity("n1", "home", workers=1, express=1, ahead=2.0, tasks=dict(TASKS), **options))
+        own = {"tasks": dict(TASKS), **options}
+        self.node = Node(Identity("n1", "home", workers=1, express=1, ahead=2.0, **own))
         self.node.start()
         self.started: list[Start] = []
         self.stopped: list[int] = []
@@ -75,10 +77,11 @@ def test_a_bundle_is_one_job_and_one_answer() -> None:
     start = desk.began()
     assert (start.kind, start.bodies, start.id, start.quick) == ("each", CALLS, "b", True)
     assert desk.node.work.admission.count == 1
+    assert desk.node.held["dev", "b"].cost == pytest.approx(4 * 0.1)
     body = bundles.write([b"\x01"] * 4)
     [result] = desk.tell(JobDone(start.job, body, 0.4))
     assert (result.id, result.body) == ("b", body)
-    assert result.hops[0].ran == 0.4
+    assert result.hops[0].ran == pytest.approx(0.1), "that of each call"
     assert desk.bundle() == [result], "what comes twice is answered, and not run again"
     assert desk.started == []
 
@@ -148,6 +151,23 @@ def test_while_calls_of_a_task_are_in_quarantine_each_is_looked_at_alone() -> No
     assert reason(desk.bundle()) == "apart"
 
 
+def test_where_a_task_has_not_run_yet_its_sender_is_believed_that_it_is_short() -> None:
+    desk = Desk(tasks={"tiny": TaskInfo("tiny"), "long": TaskInfo("long")})
+    desk.node = Node(Identity("n1", "home", workers=1, express=1, ahead=2.0, tasks=dict(desk.node.me.tasks)))
+    desk.node.start()
+    desk.tell(LinkUp("a"))
+    for number in range(3):
+        desk.ask(Task(f"long-{number}", "long", b"", weight="middle"))
+    desk.started.clear()
+    desk.bundle(*[b""] * 64)
+    assert desk.began().quick, "on the express worker"
+
+
+def test_a_bundle_of_large_calls_is_refused_also_before_it_is_sent() -> None:
+    desk = Desk()
+    assert reason(desk.bundle(bytes(2000), bytes(2000))) == "too-large"
+
+
 # ---------------------------------------------------------------- apart
 
 
@@ -172,6 +192,14 @@ def test_what_is_done_is_answered_the_rest_goes_on_as_tasks_of_their_own() -> No
     assert desk.bundle() == [result]
 
 
+def test_the_call_that_runs_on_has_its_worker_for_itself() -> None:
+    desk = Desk()
+    apart(desk)
+    for number in range(100):
+        desk.ask(Task(f"t{number}", "tiny", b""))
+    assert sum(start.quick for start in desk.started) == MOST_AHEAD, "those that one other worker takes ahead"
+
+
 def test_calls_that_go_on_can_be_asked_after_sent_again_and_cancelled() -> None:
     desk = Desk()
     job, _ = apart(desk)
@@ -182,6 +210,32 @@ def test_calls_that_go_on_can_be_asked_after_sent_again_and_cancelled() -> None:
     [third] = [start for start in desk.started if start.id == "b-3"]
     assert desk.ask(Cancel("b-3")) == [Cancelled("b-3")]
     assert desk.stopped == [job, third.job]
+
+
+def test_who_cancels_a_bundle_that_is_apart_cancels_what_is_left_of_it() -> None:
+    desk = Desk()
+    job, [result] = apart(desk)
+    others = {start.job for start in desk.started}
+    said = desk.ask(Cancel("b"))
+    assert said[0] == result
+    assert {each.id for each in said[1:]} == {"b-1", "b-2", "b-3"}
+    assert set(desk.stopped) == {job, *others}
+    assert not desk.node.held
+
+
+def test_a_bundle_whose_next_call_did_not_begin_goes_on_with_that_one_waiting() -> None:
+    desk = Desk()
+    desk.bundle()
+    desk.tell(JobApart(desk.began().job, (b"\x01",), 0.1, at_work=False))
+    assert {start.id for start in desk.started} == {"b-1", "b-2", "b-3"}
+
+
+def test_what_is_not_over_teaches_that_it_takes_long() -> None:
+    desk = Desk()
+    desk.bundle()
+    desk.now += 25
+    [result] = desk.tell(JobApart(desk.began().job, (), 0.0))
+    assert result.hops[0].ran == 25
 
 
 def test_those_that_take_long_are_acknowledged_as_any_task_is() -> None:

@@ -122,14 +122,21 @@ def miscount(*, state: Any) -> NoReturn:
 
 @task(weight="light")
 def note(log: str, name: str, seconds: float = 0.0, how: str = "") -> str:
-    """Write down that it has begun, and return its name: after a while, or not at all."""
+    """Write down that it has begun, and return its name, after a while, or raise."""
     Journal(log).write("begun", name)
     if how == "raise":
         raise LookupError(name)
-    if how == "die":
-        os._exit(1)
     time.sleep(seconds)
     return name
+
+
+@task(weight="light")
+def risky(log: str, name: str, how: str = "") -> str:
+    """The same, with an end for the worker, and so for its own name's reputation on the node."""
+    if how == "die":
+        Journal(log).write("begun", name)
+        os._exit(1)
+    return note(log, name)
 
 
 @task(weight="light")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fogsdk.core.events import JobApart, JobDone, JobFailed, JobLost, JobProgress
+from fogsdk.node import pool_worker
 from fogsdk.node.pool import Pool
-from fogsdk.node.pool_bundle import MOST_BYTES
 from fogsdk.wire import bundles, values
 from fogsdk.wire.cbor import read_data
 from tests.node.executor_contract import TASKS, Bench, at_bench, on_a_loop
@@ -46,6 +49,13 @@ async def after(bench: Bench, job: int) -> Any:
     return await bench.heard(lambda: next((e for e in bench.about(job) if not isinstance(e, JobApart)), None))
 
 
+@pytest.fixture
+def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has much else to do makes nothing of a bundle."""
+    monkeypatch.setattr(pool_worker, "PATIENCE", 60.0)
+
+
+@pytest.mark.usefixtures("endless_patience")
 @on_a_loop
 async def test_each_call_has_its_own_result_in_their_order() -> None:
     async with at_bench(Pool([TASKS], 2)) as bench:
@@ -55,6 +65,7 @@ async def test_each_call_has_its_own_result_in_their_order() -> None:
         assert len(bench.events) == len(jobs)
 
 
+@pytest.mark.usefixtures("endless_patience")
 @on_a_loop
 async def test_a_call_that_fails_and_one_that_is_refused_leave_the_others_alone() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
@@ -84,6 +95,23 @@ async def test_what_is_done_does_not_wait_for_a_call_that_takes_long_and_that_ru
 
 
 @on_a_loop
+async def test_of_a_bundle_that_its_worker_did_not_come_to_the_first_call_runs_there_and_no_other() -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        pid = await bench.value("worker_pid")
+        os.kill(pid, signal.SIGSTOP)
+        job = each(bench, "increment", (1,), (2,), (3,))
+        event = await apart(bench, job)
+        assert event.outcomes == ()
+        os.kill(pid, signal.SIGCONT)
+        first = await after(bench, job)
+        assert isinstance(first, JobDone)
+        assert values.decode(first.value) == 2
+        assert await bench.value("worker_pid") == pid
+        assert len(bench.about(job)) == 2
+
+
+@on_a_loop
 async def test_a_bundle_behind_one_that_is_not_quick_goes_elsewhere_whole() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
         await bench.value("increment", 1)
@@ -94,6 +122,7 @@ async def test_a_bundle_behind_one_that_is_not_quick_goes_elsewhere_whole() -> N
         assert len(bench.about(behind)) == 1
 
 
+@pytest.mark.usefixtures("endless_patience")
 @on_a_loop
 async def test_a_call_that_kills_its_worker_is_the_only_one_that_is_lost() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
@@ -114,36 +143,58 @@ async def test_a_worker_that_is_killed_loses_the_call_that_it_ran() -> None:
         assert isinstance(await after(bench, job), JobLost)
 
 
+@pytest.mark.usefixtures("endless_patience")
 @on_a_loop
-async def test_a_timeout_is_that_of_each_call_and_ends_the_one_that_overran_it() -> None:
+async def test_a_timeout_ends_the_call_that_overran_it_and_no_other() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
-        job = each(bench, "pause", *[(0.015,)] * 40, timeout=400)
-        assert await done(bench, job) == ["paused"] * 40, "600 ms together"
-        job = each(bench, "pause", (0.0,), (30.0,), timeout=400)
+        job = each(bench, "pause", (0.0,), (30.0,), (0.0,), timeout=400)
         assert len((await apart(bench, job)).outcomes) == 1
         event = await after(bench, job)
         assert isinstance(event, JobFailed)
         assert event.type == "TaskTimeout"
+        assert event.ran >= 400
+
+
+@pytest.mark.usefixtures("endless_patience")
+@on_a_loop
+async def test_a_bundle_that_takes_long_in_all_ends_early_though_no_call_does() -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        job = each(bench, "pause", *[(0.004,)] * 30)
+        event = await apart(bench, job)
+        assert 1 <= len(event.outcomes) <= 3
+        assert not event.at_work
+        assert await bench.value("increment", 1) == 2
+        assert len(bench.about(job)) == 1
 
 
 @on_a_loop
 async def test_a_bundle_that_is_stopped_is_never_heard_of() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
         await bench.value("increment", 1)
-        running, waiting = each(bench, "pause", *[(0.01,)] * 64), each(bench, "increment", (1,), (2,))
+        running, waiting = each(bench, "pause", (30.0,), (0.0,)), each(bench, "increment", (1,), (2,))
         bench.executor.stop(waiting)
         bench.executor.stop(running)
         assert await bench.value("increment", 1) == 2
         assert bench.about(running) == bench.about(waiting) == []
 
 
+@pytest.mark.usefixtures("endless_patience")
 @on_a_loop
-async def test_results_that_are_many_bytes_together_are_not_kept_until_the_last() -> None:
+async def test_much_is_given_alone_and_what_comes_behind_it_is_not_begun(tmp_path: Path) -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
-        event = await apart(bench, each(bench, "blank", *[(MOST_BYTES // 4,)] * 16))
-        assert 4 <= len(event.outcomes) < 16
+        marks = tmp_path / "marks"
+        sizes = [0] * 5 + [100_000] + [0] * 58
+        job = each(bench, "mark", *[(str(marks), size) for size in sizes])
+        event = await apart(bench, job)
+        assert opened(event.outcomes) == [b""] * 5
+        result = await after(bench, job)
+        assert isinstance(result, JobDone)
+        assert len(values.decode(result.value)) == 100_000
+        assert await bench.value("increment", 1) == 2
+        assert len(marks.read_bytes()) == 6
 
 
+@pytest.mark.usefixtures("endless_patience")
 @on_a_loop
 async def test_a_call_that_tells_its_progress_goes_on_alone() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
@@ -155,11 +206,78 @@ async def test_a_call_that_tells_its_progress_goes_on_alone() -> None:
 
 
 @on_a_loop
+async def test_behind_a_call_that_tells_its_progress_no_other_is_begun(tmp_path: Path) -> None:
+    async with at_bench(Pool([TASKS], 1)) as bench:
+        marks = tmp_path / "marks"
+        job = each(bench, "mark", *[(str(marks), 0, number == 20) for number in range(64)])
+        assert len((await apart(bench, job)).outcomes) == 20
+        assert await bench.value("increment", 1) == 2
+        assert len(marks.read_bytes()) == 21
+
+
+# ---------------------------------------------------------------- calls that run on though nobody listens
+
+
+def take_apart(pool: Pool) -> None:
+    """Have the pool take a bundle apart while the worker gets on with it."""
+    [worker] = pool._workers.values()
+    pool._held_up(worker)
+
+
+@pytest.mark.usefixtures("endless_patience")
+@on_a_loop
+async def test_what_a_worker_says_before_it_hears_that_a_bundle_is_apart_is_nobodys() -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        pid = await bench.value("worker_pid")
+        for _ in range(20):
+            job = each(bench, "increment", *[(number,) for number in range(64)])
+            take_apart(pool)
+            behind = bench.start("increment", 100, quick=True)
+            first = await after(bench, job)
+            assert isinstance(first, JobDone)
+            assert values.decode(first.value) == 1
+            answer = await bench.outcome(behind)
+            assert isinstance(answer, JobDone)
+            assert values.decode(answer.value) == 101
+            assert len(bench.about(job)) == 2
+        assert await bench.value("worker_pid") == pid
+        [worker] = pool._workers.values()
+        assert not worker.apart
+
+
+@on_a_loop
+async def test_one_of_them_that_never_ends_is_ended_and_blamed_on_nobody() -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        await bench.value("increment", 1)
+        job = each(bench, "pause", (0.001,), (30.0,))
+        take_apart(pool)
+        behind = bench.start("increment", 1, timeout=60_000)
+        assert isinstance(await after(bench, job), JobDone)
+        answer = await bench.outcome(behind)
+        assert isinstance(answer, JobDone)
+        assert len(bench.about(behind)) == 1
+
+
+@on_a_loop
+async def test_one_of_them_that_kills_the_worker_is_blamed_on_nobody() -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        await bench.value("increment", 1)
+        job = each(bench, "die_by", ("nothing",), ("_exit",))
+        take_apart(pool)
+        behind = bench.start("increment", 1)
+        assert isinstance(await bench.outcome(behind), JobDone)
+        assert [type(event) for event in bench.about(job)] in ([JobApart, JobFailed], [JobApart, JobLost])
+
+
+@on_a_loop
 async def test_the_jobs_after_a_bundle_that_was_taken_apart_find_the_worker_in_order() -> None:
     pool = Pool([TASKS], 1)
     async with at_bench(pool) as bench:
-        for _ in range(5):
-            job = each(bench, "pause", (0.0,), (0.05,), (0.0,), (0.0,))
+        for _ in range(3):
+            job = each(bench, "pause", (0.0,), (0.3,), (0.0,), (0.0,))
             await apart(bench, job)
             assert isinstance(await after(bench, job), JobDone)
             assert await bench.value("increment", 1) == 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogsdk.errors import WireError
+from fogsdk.errors import TooLarge, WireError
 from fogsdk.wire import bundles, codec
 from fogsdk.wire.messages import Failed, Hop, Malformed, Refused, Result, Task
 from fogsdk.wire.topics import is_id
@@ -35,13 +35,12 @@ def test_nonsense_for_calls_is_refused(body: bytes) -> None:
     assert [type(call) for call in calls] == [bytes, bytes]
 
 
-def test_every_outcome_comes_under_its_own_id_with_its_share_of_the_run_time() -> None:
+def test_every_outcome_comes_under_its_own_id_with_the_trace_of_all() -> None:
     items: list[bundles.Item] = [b"\x01", ["failed", "ValueError", "no", "there"], ["refused", "full", "no", 5], None]
     first, failed, refused, alone = bundles.read_outcomes(
         Result("b", bundles.write(items), HOPS, 7), "n1", ["d-1", "d-2", "d-3", "d-4"]
     )
-    hops = (Hop("n1", "ran", "why", None, 1.0, 2.0, 8.0),)
-    assert first == Result("d-1", b"\x01", hops, 7)
+    assert first == Result("d-1", b"\x01", HOPS, 7)
     assert failed == Failed("d-2", "ValueError", "no", "there", HOPS)
     assert refused == Refused("d-3", "n1", "full", "no", 5)
     assert alone is None
@@ -66,6 +65,20 @@ def test_every_outcome_comes_under_its_own_id_with_its_share_of_the_run_time() -
 def test_what_says_nothing_of_two_calls_is_no_result_of_them(items: Any) -> None:
     with pytest.raises(WireError):
         bundles.read_outcomes(result(items), "n1", ["d-1", "d-2"])
+
+
+@pytest.mark.parametrize("tag", [2, 35, 36, 28, 260])
+def test_nothing_is_made_of_tags_that_take_long(tag: int) -> None:
+    body = cbor2.dumps([cbor2.CBORTag(tag, "(" * 100), b""])
+    with pytest.raises(WireError):
+        bundles.calls_of(Task("a", "b", body, count=2))
+
+
+def test_calls_that_are_not_small_are_no_bundle() -> None:
+    with pytest.raises(TooLarge):
+        bundles.calls_of(Task("a", "b", bundles.write([bytes(4 * bundles.SMALL), b""]), count=2))
+    calls = [bytes(bundles.SMALL)] * 64
+    assert bundles.calls_of(Task("a", "b", bundles.write(calls), count=64)) == tuple(calls)
 
 
 def test_a_call_that_goes_on_alone_has_an_id_of_its_own() -> None:

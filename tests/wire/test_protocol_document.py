@@ -38,7 +38,7 @@ from fogsdk.core import (
     work,
 )
 from fogsdk.errors import TaskRefused
-from fogsdk.wire import codec, limits, messages, topics
+from fogsdk.wire import bundles, codec, limits, messages, topics
 from fogsdk.wire.messages import Malformed, Message
 from fogsdk.wire.schema import FIELDS, NAMES, TYPES
 from tests.wire import document, strategies
@@ -252,9 +252,9 @@ CONSTANTS = {
     "ASK_AGAIN": seeking.ASK_AGAIN,
     "AUDIT_EVERY": copies.AUDIT_EVERY,
     "RECOVER_WITHIN": replicas.RECOVER_WITHIN,
-    "LONGEST_BUNDLE": bundler.LONGEST,
+    "LONGEST_BUNDLE": bundles.LONGEST,
     "PAUSE": bundler.PAUSE,
-    "SMALL": bundler.SMALL,
+    "SMALL": bundles.SMALL,
     "SESSION_KEEP": sessions.SESSION_KEEP,
     "STATE_SIZE": sessions.MOST_STATE,
     "HEADS": sessions.MOST_HEADS,
