@@ -107,7 +107,7 @@ class _Worker:
             now = time.perf_counter()
             if not is_ordinary or now - begun > _LONG or number in self._apart:
                 break
-        if left or number in self._apart:
+        if left:
             self._skip(number)
 
     def _do(

@@ -12,7 +12,7 @@ from fogsdk.core.commands import Advanced, Command, Send, Settled
 from fogsdk.core.events import Event, LinkDown, LinkUp, NodeHeard, Replied, Submit, Tick, Withdraw
 from fogsdk.wire import bundles
 from fogsdk.wire.bundles import LONGEST, SMALL
-from fogsdk.wire.limits import BUNDLE
+from fogsdk.wire.limits import BUNDLE, INLINE_SIZE
 from fogsdk.wire.messages import (
     Ask,
     Birth,
@@ -35,11 +35,11 @@ NAMES = tuple(TaskInfo(name) for name in ("tiny", "other", "slow", "new"))
 class Device:
     """A bundler that knows some nodes, and how long some tasks run."""
 
-    def __init__(self, *nodes: str, run: str = "r") -> None:
+    def __init__(self, *nodes: str, run: str = "r", inline: int = INLINE_SIZE) -> None:
         self.now = 1000
         self.settled: list[Settled] = []
         self.advanced: list[Advanced] = []
-        self.core = Bundler("home", "dev", run)
+        self.core = Bundler("home", "dev", run, inline)
         self.core.start()
         self.tell(LinkUp("a"))
         for node in nodes or ("n1",):
@@ -172,6 +172,16 @@ def test_names_are_not_mixed_and_a_bundle_has_an_end() -> None:
         ("other", 2), ("other", BUNDLE), ("tiny", 2), ("tiny", BUNDLE)
     ]  # fmt: skip
     assert len({task.id for task in sent}) == 4
+
+
+def test_a_bundle_has_no_more_than_travels_in_one_message() -> None:
+    device = Device(inline=4 * SMALL)
+    device.submit("lone", "slow")
+    for number in range(5):
+        device.submit(f"{number}", body=bytes(SMALL))
+    sent = device.close()
+    assert [task.count for task in sent] == [2, 2, 1]
+    assert all(len(task.body) <= 4 * SMALL for task in sent)
 
 
 def test_calls_that_run_longer_come_in_smaller_bundles() -> None:

