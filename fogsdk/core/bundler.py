@@ -103,6 +103,7 @@ class Bundler(Client):
     def send_open(self, now: int) -> list[Command]:
         """Send what is open. It is open until the ledger has it, and sent once, whoever is interrupted in between."""
         if self.interrupted:
+            self._write_down()
             self._bundle_of.update({call: id for id, bundle in self._bundles.items() for call in bundle.calls})
         tasks = list(self.open.values())
         by_name: dict[str, list[Task]] = {}
@@ -137,9 +138,10 @@ class Bundler(Client):
         return [command for task in lost for command in self._handle(Submit(task), now)]
 
     def _forget(self, id: str) -> None:
-        self._over = ""
-        for call in self._bundles.pop(id).calls:
+        for call in self._bundles[id].calls:
             self._bundle_of.pop(call, None)
+        self._over = ""
+        del self._bundles[id]
 
     # ------------------------------------------------------------ apart
 
@@ -159,6 +161,8 @@ class Bundler(Client):
 
     def _open_bundle(self, settled: Settled, now: int) -> list[Command]:
         calls, result = self._bundles[settled.id].calls, settled.outcome
+        if self._over and not self.interrupted:
+            self._forget(self._over)  # one event may end several
         self._over = settled.id
         try:
             if not isinstance(result, Result) or not result.hops:
@@ -201,19 +205,17 @@ class Bundler(Client):
     def _withdraw(self, event: Withdraw, now: int) -> list[Command]:
         if self.open.pop(event.id, None) is not None and event.id not in self._bundle_of:
             return []
+        out: list[Command] = []
         bundle = self._bundle_of.get(event.id)
         if bundle is not None:
             calls = self._bundles[bundle].calls
             calls[event.id] = None
-            if any(calls.values()):
-                return []
-            self._forget(bundle)
-            return self._handle(Withdraw(bundle), now)
-        alone = next((alone for alone, id in self._alone.items() if id == event.id), None)
-        if alone is None:
-            return self._handle(event, now)
-        del self._alone[alone]
-        return self._handle(Withdraw(alone), now)
+            if not any(calls.values()):
+                self._forget(bundle)
+                out += self._handle(Withdraw(bundle), now)
+        alone = next((alone for alone, id in self._alone.items() if id == event.id), event.id)
+        self._alone.pop(alone, None)
+        return [*out, *self._handle(Withdraw(alone), now)]
 
     # ------------------------------------------------------------ what is not bundled for a while
 

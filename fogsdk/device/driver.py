@@ -223,6 +223,7 @@ class Driver:
             self._turn(wait, leads)
         except Exception:
             log.exception("a bug on the thread of the connections")
+            self._client.interrupted = True
             self._connections.end_all("a bug")
             time.sleep(AFTER_A_BUG)
 

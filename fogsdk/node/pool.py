@@ -104,7 +104,7 @@ class Pool:
         """Kill a running job, forget a waiting one. Nothing more is emitted for it."""
         if self._waiting.pop(job, None) is not None or (worker := self._running.pop(job, None)) is None:
             return
-        if worker.job is not None and worker.job.job == job:
+        if worker.at_work is not None and worker.at_work.job == job:
             self._kill(worker)
         else:
             worker.take_away(lambda each: each.job == job)
@@ -178,20 +178,21 @@ class Pool:
         goes_on = False
         for fields, bodies in frames:
             number, what = fields[0], fields[1]
-            goes_on = goes_on or what != "progress"
             bundle = worker.bundles.get(number)
             if number == "ready":
-                worker.pid = what
+                worker.pid, goes_on = what, True
             elif bundle is not None and what != "progress" and not is_much(bodies):
+                goes_on = True
                 ended = bundle.apart(at_work=False) if what == "skipped" else bundle.add(fields, bodies)
                 if ended is not None:
                     self._over(worker, number, what)
                     events.append(ended)
             elif number in worker.jobs:
                 if bundle is not None:
-                    events += worker.take_apart()
+                    events += worker.take_apart(number)
                 job = worker.jobs[number]
                 if what != "progress":
+                    goes_on = True
                     self._over(worker, number, what)
                 if job is not None:
                     events.append(event(job.job, fields, bodies))
@@ -255,7 +256,7 @@ class Pool:
 
     def _part(self, worker: Worker) -> Start | None:
         """Part a worker from its jobs: those that did not begin go elsewhere, and the one that did is returned."""
-        first, *others = worker.close() or [None]
+        first, *others = worker.close()
         if first is not None:
             self._running.pop(first.job, None)
         self._again([job for job in others if job is not None])

@@ -61,6 +61,13 @@ class Worker:
         """The job that it runs."""
         return next(iter(self.jobs.values()), None)
 
+    @property
+    def at_work(self) -> Start | None:
+        """The job that has begun: the first, or a call that went on behind a bundle of which only the last word is to
+        come."""
+        went_on = (job for number, job in self.jobs.items() if job is not None and number in self.apart)
+        return next(went_on, self.job)
+
     def give(self, job: Start, *, soon: bool) -> None:
         """Send it a job; ``soon`` is together with those that follow."""
         memory = self._memory if job.memory is None else job.memory
@@ -86,16 +93,17 @@ class Worker:
     def take_away(self, wanted: Callable[[Start], bool]) -> list[Start]:
         """Some of the jobs behind the first are not to run here any more; returns them in order."""
         _, *behind = self.jobs.items()
-        taken = {number: job for number, job in behind if job is not None and wanted(job)}
+        waiting = ((number, job) for number, job in behind if job is not None and number not in self.apart)
+        taken = {number: job for number, job in waiting if wanted(job)}
         for number in taken:
             self.jobs[number] = None
-            self.bundles.pop(number, None)
             self.link.send([number])
+            self.take_apart(number)  # where it has begun all the same
         return list(taken.values())
 
-    def take_apart(self) -> list[JobApart]:
-        """If it runs a bundle, it is not to begin any other call of that."""
-        number = next(iter(self.jobs), 0)
+    def take_apart(self, number: int = 0) -> list[JobApart]:
+        """If a job, the first with no number, is a bundle, it is not to begin any other call of that."""
+        number = number or next(iter(self.jobs), 0)
         bundle = self.bundles.pop(number, None)
         if bundle is None:
             return []
@@ -104,13 +112,14 @@ class Worker:
         return [bundle.apart(at_work=True)]
 
     def close(self) -> list[Start | None]:
-        """It has ended, or is about to; returns the jobs that it had, in order, the one that it ran first."""
+        """It has ended, or is about to; returns the one ``at_work``, and then the other jobs that it had, in order."""
         self.link.close()
         self._limits.close()
         if self._watching is not None:
             self._watching.cancel()
-        jobs, self.jobs = list(self.jobs.values()), {}
-        return jobs
+        begun, jobs = self.at_work, list(self.jobs.values())
+        self.jobs = {}
+        return [begun, *[job for job in jobs if job is not begun]]
 
     def _has_left(self, number: int) -> None:
         """Its time counts from here on, if it is the first: what else there was to do in that turn may have been
@@ -162,6 +171,6 @@ def event(job: int, fields: list[Any], bodies: tuple[Body, ...]) -> JobEvent:
         case [_, "failed", ran, type_, message, traceback]:
             return JobFailed(job, type_, message, traceback, ran)
         case [_, "skipped"]:
-            return JobLost(job, "the worker did not begin it")
+            return JobLost(job, "its worker did not begin it", induced=True)
     _, _, reason, message, seconds = fields
     return JobRefused(job, reason, message, None if seconds is None else round(seconds * 1000))

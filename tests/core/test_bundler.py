@@ -17,6 +17,7 @@ from fogsdk.wire.messages import (
     Ask,
     Birth,
     Cancel,
+    Cancelled,
     Failed,
     Gone,
     Hop,
@@ -340,3 +341,46 @@ def test_with_no_node_there_calls_wait_and_leave_when_one_comes() -> None:
     assert device.close() == []
     device.tell(LinkUp("a"))
     assert sorted(each.count for each in device.welcome("n1") if isinstance(each, Task)) == [1, 2]
+
+
+def test_bundles_that_end_together_are_all_forgotten() -> None:
+    device = Device()
+    device.submit("lone", "slow")
+    tasks = []
+    for pair in (("1", "2"), ("3", "4")):
+        for id in pair:
+            device.submit(id)
+        tasks += device.close()
+    device.tell(NodeHeard("a", "n2", Birth(1, "fog", 2, NAMES)))
+    for task in tasks:
+        assert [each.count for each in device.hear(Refused(task.id, "n1", "unknown-task"))] == [2]
+    device.now += 100
+    device.tell(NodeHeard("a", "n2", Gone(1)))
+    for _ in range(3):
+        device.now += 1000
+        device.tell(Tick())
+    assert device.core.ledger.entries.keys() == {"lone", "1", "2", "3", "4"}, "one by one"
+    assert not device.core._bundles
+    assert not device.core._bundle_of
+    device.tell(Withdraw("1"))
+    assert "1" not in device.core.ledger.entries
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_call_that_is_withdrawn_when_somebody_was_interrupted_runs_no_more(linked: bool) -> None:
+    device = Device()
+    task = device.bundle("1", "2")
+    opened = answer(task, b"\x01", None)
+    device.hear(opened)
+    device.core.interrupted = True
+    device.tell(LinkDown("a"))
+    if not linked:
+        device.tell(Withdraw("2"))
+    device.tell(LinkUp("a"))
+    device.tell(NodeHeard("a", "n1", Birth(1, "fog", 2, NAMES)))
+    if linked:
+        assert Cancel(bundles.id_of(task.id, 1)) in device.tell(Withdraw("2"))
+    device.hear(opened)
+    device.hear(Cancelled(bundles.id_of(task.id, 1)))
+    assert device.core.ledger.entries.keys() == {"lone"}
+    assert [each.id for each in device.settled if each.id == "2"] == []

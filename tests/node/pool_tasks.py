@@ -219,3 +219,17 @@ def draw() -> list[float]:
     import numpy
 
     return [random.random(), float(numpy.random.random())]
+
+
+@task
+def behave(key: str, how: str, amount: float = 0.0) -> list[Any]:
+    """Return the key, after behaving as one may."""
+    if how == "pause":
+        threading.Event().wait(amount)
+    elif how == "tell":
+        progress(0.5)
+    elif how == "fail":
+        raise LookupError(key)
+    elif how == "die":
+        os._exit(3)
+    return [key, bytes(int(amount)) if how == "give" else b""]

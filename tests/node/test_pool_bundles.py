@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from fogsdk.core.events import JobApart, JobDone, JobFailed, JobLost, JobProgress
 from fogsdk.node import pool_worker
 from fogsdk.node.pool import Pool
+from fogsdk.node.worker_frames import Frame
 from fogsdk.wire import bundles, values
 from fogsdk.wire.cbor import read_data
 from tests.node.executor_contract import TASKS, Bench, at_bench, on_a_loop
@@ -278,3 +282,84 @@ async def test_one_of_them_that_kills_the_worker_is_blamed_on_nobody() -> None:
         behind = bench.start("increment", 1)
         assert isinstance(await bench.outcome(behind), JobDone)
         assert [type(event) for event in bench.about(job)] in ([JobApart, JobFailed], [JobApart, JobLost])
+
+
+def one_at_a_time(pool: Pool) -> None:
+    """Have each frame of the workers come in a reading of its own."""
+    for worker in pool._workers.values():
+        worker.link._on_frames = partial(_each_alone, worker.link._on_frames)
+
+
+def _each_alone(on_frames: Callable[[list[Frame]], None], frames: list[Frame]) -> None:
+    for frame in frames:
+        on_frames([frame])
+
+
+@on_a_loop
+async def test_a_worker_that_says_twice_that_no_more_will_come_is_idle_once() -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        await bench.value("increment", 1)
+        one_at_a_time(pool)
+        job = await apart_at(bench, 1, "pause", (0.0,), (0.06,), (0.0,))
+        assert isinstance(await after(bench, job), JobDone)
+        for _ in range(3):
+            assert await bench.value("increment", 1) == 2
+        assert len(pool._idle) == 1
+
+
+@pytest.mark.usefixtures("endless_patience")
+@on_a_loop
+async def test_what_is_much_ends_its_own_bundle_and_not_one_before_it(tmp_path: Path) -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        await bench.value("increment", 1)
+        marks = str(tmp_path / "marks")
+        bench.start("rest", 0.005, quick=True)
+        first = each(bench, "mark", (marks,), (marks, 0, True))
+        second = each(bench, "mark", (marks, 70_000), (marks,), (marks,))
+        assert (await apart(bench, first)).outcomes != ()
+        event = await apart(bench, second)
+        assert (event.outcomes, event.at_work) == ((), True)
+        result = await after(bench, second)
+        assert isinstance(result, JobDone)
+        assert len(values.decode(result.value)) == 70_000
+
+
+@on_a_loop
+async def test_a_bundle_that_is_stopped_when_it_has_begun_keeps_no_other_job_waiting(tmp_path: Path) -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        await bench.value("increment", 1)
+        bench.start("rest", 0.002, quick=True)
+        stopped = each(bench, "pause", (0.0,), (60.0,))
+        asyncio.get_running_loop().call_soon(time.sleep, 0.05)  # the daemon is at something else, the worker at the 2nd
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        pool.stop(stopped)
+        assert await bench.value("increment", 1) == 2
+        assert bench.about(stopped) == []
+
+
+@pytest.mark.usefixtures("endless_patience")
+@on_a_loop
+async def test_a_call_that_went_on_behind_a_bundle_that_is_closing_is_lost_alone(tmp_path: Path) -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        await bench.value("increment", 1)
+        [worker] = pool._workers.values()
+        first, second = each(bench, "pause", (0.0,), (0.0,)), each(bench, "pause", (30.0,), (0.0,))
+        frames: list[Frame] = [([1 + n, *what], body) for n, what, body in (
+            (1, ("progress", 0.5), ()), (1, ("done", 0.1), (b"\xf6",)), (2, ("progress", 0.5), ()),
+        )]  # fmt: skip
+        assert list(worker.jobs) == [2, 3]
+        pool._frames(worker, frames)
+        assert worker.jobs[2] is None
+        os.kill(worker.pid, signal.SIGKILL)
+        assert isinstance(await bench.heard(lambda: lost(bench, second)), JobLost)
+        assert isinstance(bench.about(first)[-1], JobDone)
+        assert [type(event) for event in bench.about(second)] == [JobApart, JobProgress, JobLost]
+
+
+def lost(bench: Bench, job: int) -> JobLost | None:
+    return next((event for event in bench.about(job) if isinstance(event, JobLost)), None)
