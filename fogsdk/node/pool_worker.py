@@ -93,8 +93,7 @@ class Worker:
     def take_away(self, wanted: Callable[[Start], bool]) -> list[Start]:
         """Some of the jobs behind the first are not to run here any more; returns them in order."""
         _, *behind = self.jobs.items()
-        waiting = ((number, job) for number, job in behind if job is not None and number not in self.apart)
-        taken = {number: job for number, job in waiting if wanted(job)}
+        taken = {number: job for number, job in behind if job is not None and wanted(job)}
         for number in taken:
             self.jobs[number] = None
             self.link.send([number])

@@ -16,6 +16,7 @@ import pytest
 from fogsdk.core.events import JobApart, JobDone, JobFailed, JobLost, JobProgress
 from fogsdk.node import pool_worker
 from fogsdk.node.pool import Pool
+from fogsdk.node.pool_worker import Worker
 from fogsdk.node.worker_frames import Frame
 from fogsdk.wire import bundles, values
 from fogsdk.wire.cbor import read_data
@@ -341,24 +342,44 @@ async def test_a_bundle_that_is_stopped_when_it_has_begun_keeps_no_other_job_wai
         assert bench.about(stopped) == []
 
 
+async def gone_on_behind_one_that_is_closing(bench: Bench, worker: Worker) -> tuple[int, int]:
+    """Two bundles in one pipe, both of them apart: of the first only the last word is to come, of the second a call is
+    at work."""
+    first, second = each(bench, "pause", (0.0,), (0.0,)), each(bench, "pause", (30.0,), (0.0,))
+    one, other = worker.jobs
+    said: list[Frame] = [([one, "progress", 0.5], ()), ([one, "done", 0.1], (b"\xf6",)), ([other, "progress", 0.5], ())]
+    worker.link._on_frames(said)
+    assert list(worker.jobs) == [one, other]
+    assert worker.jobs[one] is None
+    assert isinstance(bench.about(first)[-1], JobDone)
+    return first, second
+
+
 @pytest.mark.usefixtures("endless_patience")
 @on_a_loop
-async def test_a_call_that_went_on_behind_a_bundle_that_is_closing_is_lost_alone(tmp_path: Path) -> None:
+async def test_a_call_that_went_on_behind_a_bundle_that_is_closing_is_lost_alone() -> None:
     pool = Pool([TASKS], 1)
     async with at_bench(pool) as bench:
         await bench.value("increment", 1)
         [worker] = pool._workers.values()
-        first, second = each(bench, "pause", (0.0,), (0.0,)), each(bench, "pause", (30.0,), (0.0,))
-        frames: list[Frame] = [([1 + n, *what], body) for n, what, body in (
-            (1, ("progress", 0.5), ()), (1, ("done", 0.1), (b"\xf6",)), (2, ("progress", 0.5), ()),
-        )]  # fmt: skip
-        assert list(worker.jobs) == [2, 3]
-        pool._frames(worker, frames)
-        assert worker.jobs[2] is None
+        _, second = await gone_on_behind_one_that_is_closing(bench, worker)
         os.kill(worker.pid, signal.SIGKILL)
         assert isinstance(await bench.heard(lambda: lost(bench, second)), JobLost)
-        assert isinstance(bench.about(first)[-1], JobDone)
         assert [type(event) for event in bench.about(second)] == [JobApart, JobProgress, JobLost]
+
+
+@pytest.mark.usefixtures("endless_patience")
+@on_a_loop
+async def test_a_call_that_went_on_there_is_killed_where_it_is_stopped() -> None:
+    pool = Pool([TASKS], 1)
+    async with at_bench(pool) as bench:
+        pid = await bench.value("worker_pid")
+        [worker] = pool._workers.values()
+        _, second = await gone_on_behind_one_that_is_closing(bench, worker)
+        pool.stop(second)
+        assert worker.number in pool._workers
+        assert await bench.value("worker_pid") != pid
+        assert [type(event) for event in bench.about(second)] == [JobApart, JobProgress]
 
 
 def lost(bench: Bench, job: int) -> JobLost | None:
