@@ -103,9 +103,10 @@ class _Worker:
         left, now = len(bodies), begun
         for body in bodies:
             left -= 1
-            is_ordinary = self._do(number, "run", name, (body,), (), memory, now)
+            progress, results = self._do(number, "run", name, (body,), (), memory, now)
             now = time.perf_counter()
-            if not is_ordinary or now - begun > _LONG or number in self._apart:
+            is_long = now - begun > _LONG
+            if is_long or not progress.silent or number in self._apart or worker_frames.is_much(results):
                 break
         if left:
             self._skip(number)
@@ -119,16 +120,15 @@ class _Worker:
         shares: tuple[float, ...],
         memory: int | None,
         begun: float,
-    ) -> bool:
-        """Run something, and send what came of it. Returns whether it is as a call of a bundle should be: it told no
-        progress, and did not give much."""
+    ) -> tuple[_Progress, Sequence[Body]]:
+        """Run something, and send what came of it; returns what it told, and what it gave."""
         progress = _Progress(self, number)
         fields, results = _run(kind, name, bodies, shares, memory, progress, begun)
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked, and this is its child: the answer is for the parent to give
         progress.close()
         worker_frames.send(self.connection, [number, *fields], results)
-        return progress.silent and not worker_frames.is_much(results)
+        return progress, results
 
 
 def _run(
