@@ -125,7 +125,7 @@ class Answers:
         return out
 
     def apart(self, held: Held, event: JobApart, now: int) -> list[Command]:
-        """A bundle takes long: answer those of its calls that are done, and take the others as tasks of their own."""
+        """A bundle has ended early: answer for its calls that are done, and take the others as tasks of their own."""
         result, alone = self._work.apart(held, event, now)
         out = self.finish(held, result, now)
         for each in alone:

@@ -47,7 +47,7 @@ class Bundler(Client):
         self._handle = super().handle
         self._run = run
         self._count = 0
-        self._largest = min(BUNDLE, inline // (2 * SMALL))
+        self._largest = min(BUNDLE, inline // (2 * SMALL)) if run else 1
         self._bundles: dict[str, _Bundle] = {}
         self._bundle_of: dict[str, str] = {}  # by the ids of their calls
         self._over = ""  # the bundle that was opened last, until it is sure that its owner was told
@@ -89,7 +89,6 @@ class Bundler(Client):
             and len(task.body) <= SMALL
             and self._most(task.name) > 1
             and self._pauses.get(task.name, 0) <= now
-            and self._run != ""
             and not task.name.startswith(PREFIX)
         )
 

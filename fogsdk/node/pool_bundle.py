@@ -35,9 +35,9 @@ class Bundle:
         return JobApart(self.job.job, tuple(self._outcomes), self._ran, at_work)
 
 
-def _item(fields: list[Any]) -> list[str | int | None]:
+def _item(fields: list[Any]) -> bundles.Item:
     match fields:
         case [_, "failed", _, type_, message, traceback]:
-            return ["failed", type_, message, traceback]
+            return bundles.failed(type_, message, traceback)
     _, _, reason, message, seconds = fields
-    return ["refused", reason, message, None if seconds is None else round(seconds * 1000)]
+    return bundles.refused(reason, message, None if seconds is None else round(seconds * 1000))

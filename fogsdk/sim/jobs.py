@@ -74,7 +74,7 @@ def item(event: JobEvent) -> bundles.Item:
         case JobDone():
             return event.value
         case JobFailed():
-            return ["failed", event.type, event.message, event.traceback]
+            return bundles.failed(event.type, event.message, event.traceback)
     raise ValueError(f"not an outcome: {event!r}")
 
 

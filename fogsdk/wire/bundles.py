@@ -35,6 +35,16 @@ def id_of(bundle: str, index: int) -> str:
     return f"{bundle}-{index}"
 
 
+def failed(error: str, message: str, traceback: str) -> Item:
+    """What is written of a call that raised."""
+    return ["failed", error, message, traceback]
+
+
+def refused(reason: str, message: str, retry_after: int | None) -> Item:
+    """What is written of a call that was not run; ``retry_after`` is in milliseconds."""
+    return ["refused", reason, message, retry_after]
+
+
 def write(items: Sequence[Item]) -> bytes:
     """The body of a bundle, from those of its calls, or that of its result."""
     pieces: list[Body] = [scalars.head(scalars.ARRAY, len(items))]

