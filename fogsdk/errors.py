@@ -25,6 +25,11 @@ class ConfigError(FogError):
     """The configuration is wrong."""
 
 
+def not_installed(what: str, extra: str, error: ImportError) -> ConfigError:
+    """The error for ``what`` where ``error`` was raised since the ``extra`` that it needs is not installed."""
+    return ConfigError(f'{what} needs more than is installed ({error}): pip install "fogsdk[{extra}]"')
+
+
 class ConnectionFailed(FogError):
     """No broker or node could be reached."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fogsdk.errors import ConfigError
+from fogsdk.errors import ConfigError, not_installed
 
 HELP = "write what makes a shell complete `fog` with the Tab key"
 MORE = """to switch it on:
@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         import shtab
-    except ImportError:
-        raise ConfigError('completion needs shtab, which is not installed: pip install "fogsdk[node]"') from None
+    except ImportError as error:
+        raise not_installed("fog completion", "node", error) from error
     try:
         parser, _ = build_parser(demo=True)
     except ConfigError:  # a completion without the demo's options is still one

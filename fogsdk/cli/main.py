@@ -18,6 +18,7 @@ from fogsdk.errors import (
     FogError,
     TaskFailed,
     TaskRefused,
+    not_installed,
 )
 
 EXIT_CODES = """exit codes:
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "fogsdk").partition(".")[0] == "fogsdk":
             raise
-        note(f'fog: this needs more than is installed ({error}): pip install "fogsdk[node]"')
+        note(f"fog: {not_installed('this', 'node', error)}")
         return 2
 
 
@@ -133,7 +134,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     try:
         demo = importlib.import_module("fogsdk.demo.main")
     except ImportError as error:
-        raise ConfigError(f'`fog demo` needs more packages ({error}): pip install "fogsdk[demo]"') from error
+        raise not_installed("fog demo", "demo", error) from error
     demo.add_arguments(parser)
     parser.set_defaults(command=demo.run)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fogsdk.cli.options import complete_files
 from fogsdk.cli.output import milliseconds, percent, terminal, write_json, write_line, write_table
 from fogsdk.core.placement import POLICIES
-from fogsdk.errors import ConfigError
+from fogsdk.errors import not_installed
 
 if TYPE_CHECKING:
     from fogsdk.sim.scenario import Scenario
@@ -97,7 +97,7 @@ def _plots() -> Callable[[World, Path], list[Path]]:
     try:
         from fogsdk.sim.plots import draw
     except ImportError as error:
-        raise ConfigError(f'`fog sim --plots` needs more packages ({error}): pip install "fogsdk[sim]"') from error
+        raise not_installed("fog sim --plots", "sim", error) from error
     return draw
 
 

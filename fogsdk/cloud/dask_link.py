@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from fogsdk.cloud.dask_local import LocalCluster
-from fogsdk.errors import ConfigError, ConnectionFailed, FogError
+from fogsdk.errors import ConnectionFailed, FogError, not_installed
 
 _PATIENCE = 5.0  # seconds to reach a scheduler, and to take leave of it
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds before another attempt; doubled each time
@@ -118,6 +118,6 @@ def _import_quietly() -> None:
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise ConfigError("the Dask engine is not installed: pip install 'fogsdk[cloud]'") from error
+        raise not_installed("Dask", "cloud", error) from error
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -11,7 +11,7 @@ from fogsdk import tasks
 from fogsdk.cloud.settings import BridgeSettings, CoreSettings
 from fogsdk.core.identity import Identity
 from fogsdk.device.url import Credentials, parse
-from fogsdk.errors import ConfigError, FogError
+from fogsdk.errors import ConfigError, FogError, not_installed
 from fogsdk.node.config import load
 from fogsdk.node.daemon import Daemon
 from fogsdk.node.executor import Executor
@@ -63,7 +63,7 @@ def _dask(settings: CoreSettings) -> Executor:
     try:
         from fogsdk.cloud.dask_engine import DaskEngine  # loads Dask, which a bridge has no use for
     except ImportError as error:
-        raise ConfigError(f"the engine {settings.engine} needs Dask: pip install 'fogsdk[cloud]' ({error})") from error
+        raise not_installed(f"the engine {settings.engine}", "cloud", error) from error
     offered = [spec.info for spec in tasks.load(settings.tasks).values()]
     return DaskEngine(settings.engine, settings.tasks, settings.workers, offered)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fogsdk.errors import FogError
+from fogsdk.errors import FogError, not_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fogsdk.demo.site import DemoSite
     from fogsdk.demo.story import Story
     from fogsdk.device.fog import Fog
-
-MISSING = 'the demo needs more packages: pip install "fogsdk[demo]"'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; 0 when every result is there and agrees with the one computed in this process."""
+    """Run the demo; 0 when every result is there and agrees with the one computed in this process.
+
+    Raises ConfigError where what it needs is not installed.
+    """
     logging.basicConfig(level=logging.ERROR)
     try:
         import matplotlib  # noqa: F401 - only to say early that it is missing
         import rich  # noqa: F401
     except ImportError as error:
-        print(f"fog demo: {MISSING} ({error})", file=sys.stderr)
-        return 1
+        raise not_installed("fog demo", "demo", error) from error
     try:
         with tempfile.TemporaryDirectory(prefix="fog-demo-") as folder:
             return asyncio.run(_run(args.output, Path(folder)))

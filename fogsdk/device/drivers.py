@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fogsdk.device.driver import Driver
 from fogsdk.device.url import BrokerUrl
-from fogsdk.errors import ConfigError
+from fogsdk.errors import ConfigError, not_installed
 
 if TYPE_CHECKING:
     from fogsdk.device.coap_driver import CoapDriver
@@ -22,5 +22,5 @@ def driver_for(urls: Sequence[BrokerUrl]) -> type[Driver | CoapDriver]:
     try:
         from fogsdk.device.coap_driver import CoapDriver  # asyncio and aiocoap, which few devices need
     except ImportError as error:
-        raise ConfigError(f"CoAP needs more than is installed: pip install 'fogsdk[coap]' ({error})") from error
+        raise not_installed("CoAP", "coap", error) from error
     return CoapDriver

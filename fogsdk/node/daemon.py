@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
+
 from fogsdk import __version__
 from fogsdk.core.events import Measured
 from fogsdk.core.identity import Identity
@@ -67,8 +69,6 @@ def node_identity(
 
 def measure() -> Measured:
     """This machine's load now."""
-    import psutil  # a bridge that only forwards has no use for it
-
     return Measured(psutil.cpu_percent(None) / 100, psutil.virtual_memory().percent / 100)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fogsdk.device.addresses import own_address
-from fogsdk.errors import ConfigError
+from fogsdk.errors import not_installed
 from fogsdk.node.config import NodeSettings
 from fogsdk.node.door import Door
 
@@ -21,7 +21,7 @@ def doors(settings: NodeSettings) -> list[Door]:
 
             wanted.append(CoapDoor(settings))
     except ImportError as error:
-        raise ConfigError(f"this needs more than is installed: pip install 'fogsdk[doors]' ({error})") from error
+        raise not_installed("a door (http_port, coap_port)", "doors", error) from error
     return wanted
 
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fogsdk.errors import FogError
+from fogsdk.errors import FogError, not_installed
 from fogsdk.node import ending
 from fogsdk.node.config import NodeSettings, load
 from fogsdk.node.worker_launch import Launched, launch
@@ -140,7 +140,7 @@ def run(serving: Coroutine[Any, Any, None], prog: str) -> int:
     except ModuleNotFoundError as error:
         if error.name not in LIBRARIES:
             raise
-        print(f"{prog}: this needs more than is installed: pip install 'fogsdk[node]' ({error})", file=sys.stderr)
+        print(f"{prog}: {not_installed('a node', 'node', error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.ports import free_port
 from tests.support.processes import Processes
@@ -18,12 +19,19 @@ import sys
 import fogsdk.node.main
 print(*sys.modules)
 """
-ALL_OF_IT = """
+ARGUMENTS = ["--brokers", "mqtt://127.0.0.1:1", "--broker", "none", "--no-mdns", "--no-keep-journal"]
+ALL_OF_IT = f"""
 import sys
 from fogsdk.node import main
 from fogsdk.node.daemon import Daemon
 Daemon.serve = lambda self: main.sys.exit(print(*sys.modules))
-main.main(["--brokers", "mqtt://127.0.0.1:1", "--broker", "none", "--no-mdns", "--no-keep-journal"])
+main.main({ARGUMENTS})
+"""
+WITHOUT = f"""
+import sys
+sys.modules["{{missing}}"] = None  # as where it is not installed
+from fogsdk.node import main
+sys.exit(main.main({ARGUMENTS} + {{more}}))
 """
 
 
@@ -42,7 +50,23 @@ def test_until_the_fork_server_starts_a_node_loads_what_reads_its_settings() -> 
 def test_a_node_loads_nothing_that_it_has_no_use_for() -> None:
     modules = loaded(ALL_OF_IT)
     assert "fogsdk.node.runtime" in modules
-    assert not modules & {"zeroconf", "psutil", "sqlite3", "fogsdk.tasks", "fogsdk.node.broker"}
+    assert not modules & {"zeroconf", "sqlite3", "fogsdk.tasks", "fogsdk.node.broker"}
+
+
+@pytest.mark.parametrize(
+    ("missing", "more", "extra"),
+    [("psutil", [], "node"), ("zeroconf", ["--mdns"], "node"), ("aiohttp", ["--http-port", "1"], "doors")],
+)
+def test_where_a_library_is_missing_it_says_what_to_install(
+    missing: str, more: list[str], extra: str, processes: Processes
+) -> None:
+    node = processes.start_python("-c", WITHOUT.format(missing=missing, more=more))
+    assert node.wait() == 1
+    assert (
+        f'needs more than is installed (import of {missing} halted; None in sys.modules): pip install "fogsdk[{extra}]"'
+        in node.output
+    )
+    assert "Traceback" not in node.output
 
 
 def test_what_is_found_wrong_while_the_tasks_are_imported_ends_both_processes_at_once(
