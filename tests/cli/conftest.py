@@ -6,19 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.cli.site import Site, Terminal
-from tests.support.processes import check_none_left
+from tests.support.fixtures import no_process_is_left
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_process_is_left() -> Iterator[None]:
-    """A module that leaves a process behind fails: its site lives as long as it does."""
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
+__all__ = ["no_process_is_left"]
 
 
 @pytest.fixture(scope="module")

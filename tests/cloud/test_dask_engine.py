@@ -19,19 +19,11 @@ from fogsdk.wire.messages import TaskInfo
 from tests.node.executor_contract import TASKS, Bench, ExecutorContract, alive, at_bench, on_a_loop
 from tests.node.pool_support import family, until
 from tests.support.ports import free_port
-from tests.support.processes import Processes, Program, check_none_left
+from tests.support.processes import Processes, Program
 from tests.support.waiting import eventually
 
 MODULES = [TASKS, "tests.cloud.cloud_tasks"]
 MIB = 2**20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    """For all tests of the module together: they share a cluster, which replaces workers as it goes."""
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
 
 
 class Cluster:
@@ -166,6 +158,9 @@ def test_a_local_cluster_does_not_outlive_an_engine_that_is_killed(processes: Pr
 import asyncio
 from fogsdk.cloud.dask_engine import DaskEngine
 from fogsdk.core.commands import Start
+from tests.support.fixtures import no_process_is_left
+
+__all__ = ["no_process_is_left"]
 
 async def main():
     engine = DaskEngine(None, ["tests.cloud.cloud_tasks"], 1)

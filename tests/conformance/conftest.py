@@ -65,13 +65,9 @@ WAYS: dict[str, Callable[[OpenSite, str], Link]] = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSite]:
     """A broker and a node with every door open, for all tests of a module."""
-    site = OpenSite(tmp_path_factory.mktemp("site"))
-    try:
+    with OpenSite(tmp_path_factory.mktemp("site")) as site:
         site.open()
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 @pytest.fixture(params=WAYS)

@@ -19,13 +19,9 @@ AT_ONCE = 6  # of one sender, where ten have room
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSite]:
     """A node that holds few tasks."""
-    site = OpenSite(tmp_path_factory.mktemp("site"))
-    try:
+    with OpenSite(tmp_path_factory.mktemp("site")) as site:
         site.open("--queue-limit", "10")
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 def test_what_a_full_node_cannot_take_is_refused_with_a_time_to_try_again(

@@ -10,19 +10,8 @@ from fogsdk.core.events import Drain
 from fogsdk.core.posts import MOST_RUNNING
 from fogsdk.wire import values
 from fogsdk.wire.messages import Expired, Failed, Refused, Result
+from tests.core.durable_site import NODES, site
 from tests.core.world import World
-
-NODES = ("n0", "n1", "n2")
-
-
-def site(seed: int = 1, nodes: tuple[str, ...] = NODES, **options: Any) -> World:
-    world = World(seed, **options)
-    for name in nodes:
-        world.add_node(name, keeps=True)
-    world.add_client("dev")
-    world.add_client("two")
-    world.run(100)
-    return world
 
 
 def post(world: World, id: str = "p", name: str = "quick", keep: int = 600_000, **options: Any) -> dict[str, Any]:

@@ -10,19 +10,8 @@ from fogsdk.core.events import Drain, LinkDown
 from fogsdk.core.sessions import MOST_STATE, merge
 from fogsdk.wire import values
 from fogsdk.wire.messages import Cancelled, Expired, Failed, Refused, Result
+from tests.core.durable_site import NODES, site
 from tests.core.world import World
-
-NODES = ("n0", "n1", "n2")
-
-
-def site(seed: int = 1, nodes: tuple[str, ...] = NODES, **options: Any) -> World:
-    world = World(seed, **options)
-    for name in nodes:
-        world.add_node(name, keeps=True)
-    world.add_client("dev")
-    world.add_client("two")
-    world.run(100)
-    return world
 
 
 def begin(world: World, step: int, after: str = "", client: str = "dev", **options: Any) -> str:

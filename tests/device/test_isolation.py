@@ -22,13 +22,9 @@ ROOT = Path(fogsdk.__file__).parents[1]
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    try:
+    with Site(tmp_path) as site:
         site.start("n1")
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 def oldest_python() -> str:

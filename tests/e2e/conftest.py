@@ -8,33 +8,22 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from fogsdk import Fog
 from tests.e2e.journal import Journal
 from tests.e2e.site import Site, StartSite, logs
-from tests.support.processes import check_none_left
+from tests.support.fixtures import no_process_is_left
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_process_is_left() -> Iterator[None]:
-    """A module that leaves a process behind fails: its site, and the site's workers, live as long as it does."""
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
+__all__ = ["no_process_is_left"]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A broker and the node n1, for all tests of a module."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as site:
         site.start("n1")
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 @pytest.fixture

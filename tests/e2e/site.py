@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fogsdk
 from fogsdk.wire import codec, topics
@@ -25,15 +25,28 @@ os.execv(sys.executable, [sys.executable, "-m", "fogsdk.node.main", *sys.argv[2:
 """
 """``fognode``, with SIGHUP as the first argument names it: it may be ignored where the tests are run."""
 
+AnySite = TypeVar("AnySite", bound="Site")
+
 
 class Site:
-    """Brokers and nodes, gone when the site is closed. ``folder`` gets their logs."""
+    """Brokers and nodes, gone when the site is closed. ``folder`` gets their logs. At the end of a ``with`` statement
+    the nodes are asked to end first, and each has to do so in order."""
 
     def __init__(self, folder: Path, brokers: int = 1) -> None:
         self.folder = folder
         self.brokers = [Mosquitto(folder) for _ in range(brokers)]
         self.nodes: dict[str, Program] = {}
         self._processes = Processes(folder)
+
+    def __enter__(self: AnySite) -> AnySite:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                self.stop()
+        finally:
+            self.close()
 
     @property
     def broker(self) -> Mosquitto:

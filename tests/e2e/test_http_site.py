@@ -22,12 +22,8 @@ from tests.support.waiting import eventually
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Nodes n1 and n2, of which n1 serves HTTP."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as site:
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 @pytest.fixture(scope="module")

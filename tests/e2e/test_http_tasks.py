@@ -26,12 +26,8 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A node of a site of its own, for all tests of this module."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as site:
         yield serve(site, "n1")
-        site.stop()
-    finally:
-        site.close()
 
 
 @pytest.fixture

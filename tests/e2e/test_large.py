@@ -31,13 +31,9 @@ RATE = 20 * MIB
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A broker and the nodes n1 and n2 with the tasks on large data."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as site:
         site.start("n1", "n2", flags=("--tasks", TASKS))
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 def data(mib: float) -> bytes:

@@ -53,8 +53,7 @@ class SecureSite(Site):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureSite]:
-    site = SecureSite(tmp_path_factory.mktemp("secure"))
-    try:
+    with SecureSite(tmp_path_factory.mktemp("secure")) as site:
         password = site.folder / "node.password"
         password.write_text(PASSWORDS["node-1"])
         node = site.nodes["node-1"] = site.launch(
@@ -63,9 +62,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureSite]:
         )
         node.wait_for("connected to mqtts://")
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 def test_a_task_runs_over_tls_with_passwords_and_the_shipped_access_list(site: SecureSite) -> None:

@@ -35,13 +35,9 @@ site = fog.connect(config.FOG, config.NAME)
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A broker and a node with the tasks of the end-to-end tests, which also serves CoAP."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as site:
         site.start("n1", flags=("--coap-port", str(free_port())))
         yield site
-        site.stop()
-    finally:
-        site.close()
 
 
 @pytest.fixture(params=["mqtt", "coap"])

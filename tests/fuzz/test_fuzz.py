@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import no_process_is_left
 from tests.fuzz.campaign import SHARES, fuzz
+from tests.support.fixtures import no_process_is_left
 
 __all__ = ["no_process_is_left"]
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import Image
 
 from tests.page.browser import PHONE, Browser
 from tests.page.site import PageSite
-from tests.support.processes import check_none_left
+from tests.support.fixtures import no_process_is_left
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_process_is_left() -> Iterator[None]:
-    """A module that leaves a process behind fails: its browser and its site live as long as it does."""
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
+__all__ = ["no_process_is_left"]
 
 
 @pytest.fixture(scope="module")

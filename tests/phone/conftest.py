@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from fogsdk.node import phone_bundle
 from tests.phone import pythons
 from tests.phone.site import PhoneSite
-from tests.support.processes import check_none_left
+from tests.support.fixtures import no_process_is_left
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_process_is_left() -> Iterator[None]:
-    """A module that leaves a process behind fails: its site lives as long as it does."""
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
+__all__ = ["no_process_is_left"]
 
 
 @pytest.fixture(scope="module")

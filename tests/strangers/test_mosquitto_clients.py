@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.e2e.site import Site
-from tests.support.processes import Processes, Program, check_none_left
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_process_is_left() -> Iterator[None]:
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("site"))
-    try:
-        site.start("n1")
-        yield site
-        site.stop()
-    finally:
-        site.close()
+from tests.support.processes import Processes, Program
 
 
 class Shell:

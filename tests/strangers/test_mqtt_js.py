@@ -6,38 +6,26 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.docs.readme import ROOT
 from tests.e2e.site import Site
 from tests.support.broker import Mosquitto
 from tests.support.ports import free_port
-from tests.support.processes import Processes, check_none_left
+from tests.support.processes import Processes
 
 PROGRAM = Path(__file__).parent / "mqttjs.mjs"
 NPM = ROOT / "build" / "npm"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_process_is_left() -> Iterator[None]:
-    before = set(psutil.pids())
-    yield
-    check_none_left(before)
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port for websockets of a broker with a node."""
     folder, port = tmp_path_factory.mktemp("site"), free_port()
-    site = Site(folder, brokers=0)
-    try:
+    with Site(folder, brokers=0) as site:
         site.brokers = [Mosquitto(folder, f"listener {port} 127.0.0.1", "protocol websockets")]
         site.start("n1")
         yield port
-        site.stop()
-    finally:
-        site.close()
 
 
 @pytest.mark.parametrize("version", ["4", "5"], ids=["MQTT 3.1.1", "MQTT 5"])
