@@ -20,7 +20,7 @@ class Entry:
     one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``late`` is where it
     waits for that. ``former`` are takers that were lost and may live, and when each was given it. ``instead`` is the
     node to which one of them sent it on, and ``behind_since`` is when nodes began to say that they lack what it goes on
-    from. ``lost`` is its trace so far.
+    from. ``lost`` is its trace so far. ``out`` is what ``Takers.out`` was when it was handed out behind large ones.
     """
 
     task: Task
@@ -44,6 +44,7 @@ class Entry:
     cost: float = 0.0
     key: str | None = None
     late: Line[str] | None = None
+    out: int = 0
 
     def holders(self) -> list[str]:
         """The nodes that may have the task."""
@@ -61,6 +62,16 @@ class Entry:
     def without_taker(self) -> Orphaned:
         """What is to be said where the task has none, and may find one now."""
         return Orphaned(self.task.id, None, self.refusal.reason if self.refusal else "no node")
+
+    def expired(self) -> Expired:
+        """What is said when its deadline has passed."""
+        if self.refusal is not None and self.taker is None:
+            why = f"the last answer was {self.refusal.reason}: {self.refusal.message}"
+        elif self.taker is None:
+            why = "no node was there to take the task"
+        else:
+            why = f"{self.taker} {'had accepted it' if self.held else 'had not answered'}"
+        return Expired(self.task.id, f"no result within the deadline; {why}", self.lost)
 
     def dropped_by(self, refusal: Refused) -> None:
         """A node other than the taker does not have the task, or no longer."""

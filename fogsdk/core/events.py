@@ -88,8 +88,8 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """A task that this core handed out is on its way to ``node`` in chunks (``up``), ``size`` bytes of it as from now,
-    or is there (``done``); or its result is on the way back."""
+    """A task that this core handed out is on its way to ``node`` in chunks (``up``), ``size`` bytes of it now, or is
+    there (``done``); or its result is on the way back."""
 
     id: str
     node: str

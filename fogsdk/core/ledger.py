@@ -99,7 +99,12 @@ class Ledger:
         if member is None or not member.links:
             return self.wait(id, now)
         at_once = min(len(entry.task.body), self.inline)
-        self._first[id] = check_at = FIRST_CHECK + self._takers.leaves(at_once, now)
+        check_at = FIRST_CHECK + self._takers.leaves(at_once, now)
+        if check_at == now + FIRST_CHECK:
+            self._first[id] = check_at
+        else:
+            entry.out = self._takers.out
+            self._look_at(id, check_at)
         entry.taker, entry.link, entry.held = node, member.links[0], False
         entry.sent_at, entry.interval, entry.cost = now, check_at - now, cost
         if entry.former:
@@ -202,6 +207,8 @@ class Ledger:
         node = answering(reply) or (entry.taker if entry is not None else None)
         if node is not None:
             self._takers.heard(node, now)
+        if entry is not None and entry.out and node == entry.taker:
+            self._takers.arrived(entry.out, now)
         if entry is None:
             stray = isinstance(reply, Accepted) and reply.id in self._ended
             return [*self.cancel(node, reply.id)] if stray and node else []
@@ -234,7 +241,9 @@ class Ledger:
         self._rest(entry, event.id)
         self._due.set(event.id, now + FIRST_CHECK)
         if event.up:
+            self._takers.arrived(entry.out, now)
             self._takers.leaves(event.size, now)
+            entry.out = self._takers.out
             entry.sent_at = now  # what is learned of the node is to be about the node
         if event.done and entry.second_at is None and not entry.to:
             entry.late = self.hedging.handed_out(entry.task, now)
@@ -351,7 +360,8 @@ class Ledger:
         """Do what is due: deadlines first, then silent takers, then questions."""
         effects: list[Effect] = []
         for id, entry in self._known(self._expiries.pop_due(now)):
-            effects += self._expire(id, entry)
+            expired = entry.expired()
+            effects += [*self.take_back(id), Settled(id, expired)]
         while due := self._takers.due(now):  # a second taker of what a silent one has is to be asked at once
             for node, silent in due:
                 effects += self._silent(node, now) if silent else self._ask_oldest(node, now)
@@ -363,18 +373,6 @@ class Ledger:
     def _known(self, ids: Iterable[str]) -> list[tuple[str, Entry]]:
         """Those of some tasks that are in the ledger."""
         return [(id, entry) for id in ids if (entry := self.entries.get(id)) is not None]
-
-    def _expire(self, id: str, entry: Entry) -> list[Effect]:
-        if entry.refusal is not None and entry.taker is None:
-            last = f"{entry.refusal.reason}: {entry.refusal.message}"
-            message = f"no result within the deadline; the last answer was {last}"
-        elif entry.taker is None:
-            message = "no result within the deadline; no node was there to take the task"
-        else:
-            state = "had accepted it" if entry.held else "had not answered"
-            message = f"no result within the deadline; {entry.taker} {state}"
-        hops = entry.lost
-        return [*self.take_back(id), Settled(id, Expired(id, message, hops))]
 
     def _silent(self, node: str, now: int) -> list[Effect]:
         self._directory.suspect(node, now)

@@ -42,6 +42,8 @@ class Takers:
         self.by_node: dict[str, Taker] = {}
         self._directory = directory
         self._probes: Timers[str] = Timers()
+        self.out = 0
+        """How long a slow link was busy, in milliseconds, with all that was handed out so far."""
         self._out_by = 0
         self._slowness = 1
         self.deadline: Callable[[], int | None] = self._probes.next
@@ -63,15 +65,22 @@ class Takers:
         """So many bytes are handed out; returns when they will have left, on a slow link."""
         if self._out_by < now:
             self._out_by = now
-        self._out_by += size * self._slowness // BYTES_PER_MS
+        busy = size * self._slowness // BYTES_PER_MS
+        self.out += busy
+        self._out_by += busy
         return self._out_by
+
+    def arrived(self, out: int, now: int) -> None:
+        """What was handed out before ``out`` was more than this has left: on a link everything goes in order, and some
+        of it was answered."""
+        self._out_by = min(self._out_by, now + self.out - out)
 
     def take(self, node: str, id: str, at: int) -> None:
         """A node was given a task."""
         taker = self.by_node.get(node)
         if taker is None:
             taker = self.by_node[node] = Taker(heard=at)
-            self._probes.set(node, max(at, self._out_by) + PROBE_EVERY)
+            self._probes.set(node, at + PROBE_EVERY)
         taker.ids[id] = None
 
     def release(self, node: str, id: str) -> None:
@@ -113,10 +122,9 @@ class Takers:
         taker = self.by_node[node]
         if now < self._out_by:  # what was handed out may still be on its way, and the question behind it
             taker.owing_since = None
-            self._probes.set(node, self._out_by + PROBE_EVERY)
-            return None
-        if taker.owing_since is None and now < taker.heard + PROBE_EVERY:
-            self._probes.set(node, taker.heard + PROBE_EVERY)
+        quiet_since = max(taker.heard, self._out_by)
+        if taker.owing_since is None and now < quiet_since + PROBE_EVERY:
+            self._probes.set(node, min(quiet_since, now) + PROBE_EVERY)  # it may have left sooner than expected
             return None
         if taker.owing_since is None:
             taker.owing_since = now

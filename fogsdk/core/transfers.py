@@ -333,13 +333,12 @@ class Transfers:
         if known is None or known.tag != got.tag:
             return []
         known.go_over(event.link)
-        before = known.next
         sends = known.got(got, now)
         if known.is_over:
             del self._outgoing[topic, got.id]
         if not event.is_reply:
             return list(sends)
-        moved = Moving(got.id, got.node, True, max(0, known.next - before), known.is_over)
+        moved = Moving(got.id, got.node, True, known.next - known.acked, known.is_over)
         return [*sends, *self._pass_on(moved, now)]
 
     # ------------------------------------------------------------ what is over

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from fogsdk.core.entry import FIRST_CHECK, Orphaned
+from fogsdk.core.events import Moving
 from fogsdk.core.ledger import LAST_CHECK
 from fogsdk.core.takers import BYTES_PER_MS, LONGEST_SILENCE, PATIENCE, PROBE_AGAIN, PROBE_EVERY, SILENT_AFTER
 from fogsdk.wire.messages import Accepted, Birth, Progress
@@ -121,3 +122,53 @@ def test_without_a_link_nobody_is_taken_for_silent_and_with_one_everything_is_as
     desk.ledger.recheck(20_000)
     out = desk.run(20_000)
     assert asked(out, "t1") == asked(out, "t2") == [20_000]
+
+
+def test_what_was_answered_is_no_longer_on_its_way() -> None:
+    """A node that falls silent after a stream of arguments is found as soon as ever, and so is a task that is lost."""
+    desk = Desk(answers=("n2",))
+    for number in range(2000):
+        desk.hand(f"t{number}", ("n1", "n2")[number % 2], body=bytes(20 * BYTES_PER_MS))
+        desk.now += 5
+        desk.hear(result(f"t{number}", ("n1", "n2")[number % 2]))
+    before = desk.now
+    desk.hand("silent", "n1")
+    desk.hand("lives", "n2")
+    desk.hand("lost", "n2")
+    out = desk.run(before + 2000)
+    assert [at - before for at, each in out if isinstance(each, Orphaned)] == [SILENT_AFTER]
+    assert asked(out, "lost")[0] - before == FIRST_CHECK
+
+
+def test_what_went_before_an_answered_task_has_left_too() -> None:
+    desk = Desk(answers=("n2",))
+    for number in range(1000):
+        desk.hand(f"t{number}", ("n1", "n2")[number % 2], body=bytes(200 * BYTES_PER_MS))
+    desk.now = 100
+    desk.hear(result("t999", "n2"))
+    out = desk.run(2000)
+    silent = {at for at, each in out if isinstance(each, Orphaned)}
+    assert len(silent) == 1
+    assert max(silent) <= 100 + SILENT_AFTER + PROBE_EVERY
+
+
+def test_what_went_after_it_may_be_on_its_way_still() -> None:
+    desk = Desk(answers=("n2",))
+    desk.hand("before", "n2")
+    desk.hand("large", "n1", body=bytes(3000 * BYTES_PER_MS))
+    desk.hand("small", "n2")
+    desk.hear(result("before", "n2"))
+    assert asked(desk.run(3000), "large") == []
+    desk.hear(result("small", "n2"))
+    assert not orphans(desk.run(3000 + PROBE_EVERY))
+
+
+def test_of_a_body_in_chunks_what_is_under_way_may_be_on_its_way_and_no_more() -> None:
+    desk = Desk()
+    desk.hand("large", "n1", body=bytes(200 * BYTES_PER_MS))
+    for at in range(1000):
+        desk.now = at
+        desk.ledger.moving(Moving("large", "n1", True, 200 * BYTES_PER_MS), at)
+    desk.hand("small", "n2")
+    out = desk.run(desk.now + 200 + FIRST_CHECK + PROBE_EVERY)
+    assert asked(out, "small")[0] <= 999 + 200 + FIRST_CHECK
