@@ -241,9 +241,7 @@ class Ledger:
         self._rest(entry, event.id)
         self._due.set(event.id, now + FIRST_CHECK)
         if event.up:
-            self._takers.arrived(entry.out, now)
-            self._takers.leaves(event.size, now)
-            entry.out = self._takers.out
+            self._takers.under_way(event.size, event.took, now)
             entry.sent_at = now  # what is learned of the node is to be about the node
         if event.done and entry.second_at is None and not entry.to:
             entry.late = self.hedging.handed_out(entry.task, now)

@@ -70,6 +70,12 @@ class Takers:
         self._out_by += busy
         return self._out_by
 
+    def under_way(self, size: int, took: int, now: int) -> None:
+        """So many bytes of a large task are on their way now, and those before them ``took`` so long, if any were."""
+        busy = took or size * self._slowness // BYTES_PER_MS
+        self.out += busy
+        self._out_by = max(self._out_by, now + busy)
+
     def arrived(self, out: int, now: int) -> None:
         """What was handed out before ``out`` was more than this has left: on a link everything goes in order, and some
         of it was answered."""

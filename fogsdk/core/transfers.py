@@ -338,7 +338,8 @@ class Transfers:
             del self._outgoing[topic, got.id]
         if not event.is_reply:
             return list(sends)
-        moved = Moving(got.id, got.node, True, known.next - known.acked, known.is_over)
+        took = known.latest if 0 < known.acked < known.next else 0  # before, it is what a question took
+        moved = Moving(got.id, got.node, True, known.next - known.acked, known.is_over, took)
         return [*sends, *self._pass_on(moved, now)]
 
     # ------------------------------------------------------------ what is over

@@ -35,7 +35,9 @@ def times(world: LargeWorld, size: int) -> tuple[int, int]:
     up = world.now - begun
     assert value(world.outcome("c1", "t1", limit)) == argument
     assert len(world.runs) == 1
-    assert all(size <= world.carried[way] < size + 100 for way in (UP, DOWN))
+    # A result whose first answer is behind a queue of questions may come whole, in one payload.
+    assert size <= world.carried[UP] < size + 100
+    assert size <= world.carried.get(DOWN, size) < size + 100
     return up, world.now - begun - up
 
 
