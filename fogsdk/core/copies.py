@@ -186,8 +186,7 @@ class Copies:
         if not (record.told or record.safe):
             return self._drop(record)  # it counted nowhere: another node's of this key is not to go with it
         self._stop_sending(record)
-        forgotten = record.told or record.safe  # and not one that was taken back: another node may have begun it too
-        return [self.store.bury(record.key) if forgotten else self.store.drop(record.key)]
+        return [self.store.bury(record.key)]
 
     def _tell(self, node: str, message: Replica | Seek) -> list[Send]:
         member = self._directory.members.get(node)

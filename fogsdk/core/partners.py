@@ -77,6 +77,7 @@ class Partners:
         return keys[partner.turn % len(keys)]
 
     def keep_only(self, nodes: dict[str, list[str]]) -> None:
-        """Forget the nodes with which nothing is shared any more."""
-        for node in [node for node in self._partners if node not in nodes]:
-            del self._partners[node]
+        """Forget the nodes with which nothing is shared any more, nor is about to be."""
+        for node, partner in list(self._partners.items()):
+            if node not in nodes and not partner.under_way and not partner.waiting:
+                del self._partners[node]

@@ -41,9 +41,6 @@ class Seeking:
         self._waiting: dict[str, tuple[Seek, list[str]]] = {}
         self._timers: Timers[str] = Timers()
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._searches or key in self._waiting
-
     def deadline(self) -> int | None:
         """When to ask again, or to give up."""
         return self._timers.next()
@@ -53,6 +50,7 @@ class Seeking:
         key = question.key
         if key in self._searches:
             return []
+        self._waiting.pop(key, None)
         awaited = dict.fromkeys(nodes[:MOST_ASKED])
         if not awaited:
             return [Sought(key, None)]
@@ -107,7 +105,7 @@ class Seeking:
         out: list[Send | Sought] = []
         for key in self._timers.pop_due(now):
             if key in self._waiting:
-                out += self.begin(*self._waiting.pop(key), now)
+                out += self.begin(*self._waiting[key], now)
                 continue
             out += self._put(key, now) if now < self._searches[key].until else [self._end(key)]
         return out

@@ -203,6 +203,22 @@ def test_copies_go_out_a_few_at_a_time() -> None:
     assert len(sent(table.keep(records[0]))) == 1
 
 
+def test_copies_that_wait_for_their_turn_are_not_forgotten_by_an_audit() -> None:
+    """Which comes before the guardian has acknowledged any."""
+    table = Table(others=("n1",))
+    first = table.stored("first")
+    table.do(table.replicas.erase("first", 0))
+    table.keep(first)
+    table.pass_time(AUDIT_EVERY - 1)
+    table.out.clear()
+    for number in range(MOST_UNDER_WAY + 10):
+        table.create(f"k{number}")
+    table.pass_time(2)
+    for key in [message.key for _, message in sent(table.out)]:
+        table.keep(table.replicas.store.records[key])
+    assert len({message.key for _, message in sent(table.out)}) == MOST_UNDER_WAY + 10
+
+
 def test_a_write_that_fails_is_told_and_one_for_another_node_refused() -> None:
     table = Table()
     table.create()
