@@ -217,6 +217,7 @@ class Copies:
 
     def written(self, number: int) -> Effects:
         """Everything up to this write is on the disk."""
+        self.store.wiped(number)
         out: Effects = []
         for record in self.store.confirmed(number):
             record.written = True
@@ -226,9 +227,12 @@ class Copies:
             out += self._check(record)
         return out
 
-    def write_failed(self, number: int, why: str) -> Effects:
+    def write_failed(self, number: int, why: str, now: int) -> Effects:
         """What was not yet confirmed up to this write is not on the disk."""
         out: Effects = []
+        for key in self.store.not_wiped(number):
+            out.append(Note("journal", f"{key[:80]} cannot be erased from the journal, which is tried again: {why}"))
+            self._timers.set(("wipe", ""), now + AUDIT_EVERY)
         for record in self.store.confirmed(number):
             out.append(Note("journal", f"{record.key[:80]} cannot be written to the journal: {why}"))
             if record.home == self.me:

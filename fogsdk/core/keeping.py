@@ -117,7 +117,7 @@ class Keeping:
             case Written():
                 return self.effects(self.replicas.written(event.number), now)
             case WriteFailed():
-                return self.effects(self.replicas.write_failed(event.number, event.why), now)
+                return self.effects(self.replicas.write_failed(event.number, event.why, now), now)
 
     def node_gone(self, node: str, now: int) -> list[Command]:
         """A node is lost, or was started anew."""

@@ -261,6 +261,8 @@ class Replicas(Copies):
                 out += self._send_again(due, now) if due is not None else []
             elif what == "audit":
                 out += self._audit(now)
+            elif what == "wipe":
+                out += self.store.wipe_again()
             else:
                 out += self._look_after(what, now)
         return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import takewhile
 
 from fogsdk.core.commands import Write
 from fogsdk.core.records import Record, recovered
@@ -23,6 +24,8 @@ class Store:
         self._bytes = 0
         self._writes = 0
         self._unwritten: dict[int, str] = {}
+        self._wipes: dict[int, str] = {}  # not confirmed
+        self._unwiped: dict[str, None] = {}  # keys of what the disk has still
         self._expiries: Timers[str] = Timers()
         self._buried: OrderedDict[str, None] = OrderedDict()
 
@@ -62,7 +65,13 @@ class Store:
     def wipe(self, key: str) -> Write:
         """Take a record out of the journal."""
         self._writes += 1
+        self._wipes[self._writes] = key
         return Write(self._writes, key, None)
+
+    def wipe_again(self) -> list[Write]:
+        """Take out of the journal what the disk did not let go before, and what is no record again."""
+        keys, self._unwiped = self._unwiped, {}
+        return [self.wipe(key) for key in keys if key not in self.records or self.records[key].erased]
 
     def drop(self, key: str) -> Write:
         """Take a record out of memory and journal."""
@@ -108,6 +117,21 @@ class Store:
             if record is not None and record.number == first:
                 records.append(record)
         return records
+
+    def wiped(self, number: int) -> None:
+        """Everything up to this write is on the disk."""
+        for key in self._due_wipes(number):
+            self._unwiped.pop(key, None)
+
+    def not_wiped(self, number: int) -> list[str]:
+        """What was not yet confirmed up to this write is not on the disk. Returns the keys that are still there."""
+        keys = self._due_wipes(number)
+        self._unwiped.update(dict.fromkeys(keys))
+        return keys
+
+    def _due_wipes(self, number: int) -> list[str]:
+        due = list(takewhile(lambda each: each <= number, self._wipes))
+        return [self._wipes.pop(each) for each in due]
 
     def expired(self, now: int) -> list[Record]:
         """The records whose time is over."""

@@ -222,9 +222,9 @@ def test_copies_that_wait_for_their_turn_are_not_forgotten_by_an_audit() -> None
 def test_a_write_that_fails_is_told_and_one_for_another_node_refused() -> None:
     table = Table()
     table.create()
-    assert Unwritten("k", "full") in table.replicas.write_failed(1, "full")
+    assert Unwritten("k", "full") in table.replicas.write_failed(1, "full", 0)
     table.do(table.replicas.heard("n1", said(key="g", guardian="n0"), 0))
-    [(_, answer)] = sent(table.do(table.replicas.write_failed(99, "full")), Kept)
+    [(_, answer)] = sent(table.do(table.replicas.write_failed(99, "full", 0)), Kept)
     assert (answer.refuses, table.replicas.get("g")) == (True, None)
 
 
@@ -324,6 +324,33 @@ def test_an_erased_record_is_erased_at_the_guardian_too() -> None:
     assert len(sent(table.pass_time(SEND_AGAIN))) == 1, "until it says so"
     table.keep(record, home="", guardian="", safe=False)
     assert not table.replicas.store.records
+
+
+def test_an_erasure_that_the_disk_did_not_take_is_tried_again_until_it_does() -> None:
+    table = Table(others=())
+    table.create()
+    table.written()
+    table.create("other")
+    table.written()
+    [wipe] = [each for each in table.do(table.replicas.erase("k", 0)) if isinstance(each, Write)]
+    for _ in range(3):
+        [note] = table.do(table.replicas.write_failed(wipe.number, "the disk is full", table.now))
+        assert "tried again" in note.text
+        [wipe] = [each for each in table.pass_time(AUDIT_EVERY) if isinstance(each, Write)]
+        assert (wipe.key, wipe.data) == ("k", None)
+    table.written()
+    assert not [each for each in table.pass_time(5 * AUDIT_EVERY) if isinstance(each, Write)]
+
+
+def test_what_is_kept_again_under_its_key_is_not_erased_for_the_one_before_it() -> None:
+    table = Table(others=())
+    table.create()
+    table.written()
+    [wipe] = [each for each in table.do(table.replicas.erase("k", 0)) if isinstance(each, Write)]
+    table.do(table.replicas.write_failed(wipe.number, "the disk is full", table.now))
+    table.create()
+    table.written()
+    assert not [each for each in table.pass_time(5 * AUDIT_EVERY) if isinstance(each, Write)]
 
 
 def test_beyond_its_room_a_node_keeps_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
