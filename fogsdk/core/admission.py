@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from math import ceil
 
-from fogsdk.core.held import Held
+from fogsdk.core.held import Held, size_of
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire.messages import Refused, Task
 
@@ -36,7 +36,7 @@ class Admission:
     def took(self, held: Held) -> None:
         """The node holds one task more."""
         self.count += 1
-        self._bytes += len(held.task.body)
+        self._bytes += held.size
         sender = held.key[0]
         counts = self._holding.get(sender)
         if counts is None:
@@ -46,7 +46,7 @@ class Admission:
     def let_go(self, held: Held) -> None:
         """The node holds one task less."""
         self.count -= 1
-        self._bytes -= len(held.task.body)
+        self._bytes -= held.size
         counts = self._holding[held.key[0]]
         counts[_rank(held.task)] -= 1
         if not any(counts):
@@ -65,7 +65,7 @@ class Admission:
             yours = sum(self._holding.get(sender, ())[rank:])  # what is at least so urgent
             if yours > room:
                 return self._full(task, "sender", f", {yours} of them yours", yours - room, now)
-        if self._bytes + incoming + len(task.body) > self._room:
+        if self._bytes + incoming + size_of(task) > self._room:
             return self._full(task, "bytes", f" with {self._bytes} bytes of arguments", self.count // 2, now)
         return None
 

@@ -9,8 +9,9 @@ from typing import Any
 from fogsdk.core.commands import Command
 from fogsdk.core.events import Asked
 from fogsdk.errors import TaskRefused, WireError
-from fogsdk.wire import values
-from fogsdk.wire.messages import Task
+from fogsdk.wire.cbor import read_foreign
+from fogsdk.wire.limits import DEPTH, TEXT_LENGTH
+from fogsdk.wire.messages import Refused, Task
 
 PREFIX = "fog."
 
@@ -31,9 +32,15 @@ def call(builtins: dict[str, Builtin], event: Asked, task: Task, now: int) -> li
     return builtin(event, now, *args, **kwargs)
 
 
+def refused(task: Task, node: str, error: TaskRefused) -> Refused:
+    """What a node says where its core raised that; an error may quote arguments, however long they are."""
+    retry = None if error.retry_after is None else int(error.retry_after * 1000)
+    return Refused(task.id, node, error.reason, error.message[:TEXT_LENGTH], retry)
+
+
 def _arguments(task: Task) -> tuple[list[Any], dict[str, Any]]:
     try:
-        match values.decode(task.body):
+        match read_foreign(task.body, DEPTH):
             case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in kwargs):
                 return args, kwargs
     except WireError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -52,6 +53,7 @@ class Calls:
 
     _calls: dict[Key, Call] = field(default_factory=dict)
     _about: dict[str, dict[Key, Call]] = field(default_factory=dict)
+    _of: Counter[str] = field(default_factory=Counter)
     _timers: Timers[Key] = field(default_factory=Timers)
 
     def __len__(self) -> int:
@@ -62,15 +64,18 @@ class Calls:
         return self._timers.next()
 
     def open(self, asked: Asked, task: Task, about: str, go_on: Callable[[Call, int], list[Any]], now: int) -> Call:
-        """Let a call wait. Raises TaskRefused where too many do."""
-        if len(self._calls) >= MOST_CALLS:
-            raise TaskRefused("overloaded", f"{len(self._calls)} calls wait here already", 1.0)
+        """Let a call wait. Raises TaskRefused where too many do, or more of this sender than it leaves for others."""
+        room, yours = MOST_CALLS - len(self._calls), self._of[asked.sender]
+        if yours >= room:
+            raise TaskRefused("overloaded", f"{len(self._calls)} calls wait here already, {yours} of them yours", 1.0)
         call = Call(asked, task, about, go_on, now, None if task.deadline is None else now + task.deadline)
         self.wait(call)
         return call
 
     def wait(self, call: Call) -> None:
         """Let a call wait that was at work meanwhile."""
+        if call.key not in self._calls:
+            self._of[call.asked.sender] += 1
         self._calls[call.key] = call
         self._about.setdefault(call.about, {})[call.key] = call
         if call.expires is not None and call.result is None:
@@ -78,7 +83,10 @@ class Calls:
 
     def close(self, call: Call) -> None:
         """The call is answered, or at work."""
-        self._calls.pop(call.key, None)
+        if self._calls.pop(call.key, None) is not None:
+            self._of[call.asked.sender] -= 1
+            if not self._of[call.asked.sender]:
+                del self._of[call.asked.sender]
         self._timers.drop(call.key)
         same = self._about.get(call.about, {})
         same.pop(call.key, None)

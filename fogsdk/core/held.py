@@ -54,6 +54,11 @@ Key = tuple[str, str]
 """Who asked, and the id that they gave the task: ids of different senders do not meet."""
 
 
+def size_of(task: Task) -> int:
+    """Bytes of a task's arguments, and of the state that came with them."""
+    return len(task.body) if task.state is None else len(task.body) + len(task.state)
+
+
 @dataclass(slots=True, eq=False)
 class Held:
     """A task on this node. Times are in milliseconds; ``job_kind`` is what a worker is to do with it next. A bundle has
@@ -90,10 +95,13 @@ class Held:
     split_ran: float = 0.0
     calls: tuple[Body, ...] = ()
     report: Callable[[Answer, int], list[Any]] | None = None
+    size: int = field(init=False)
+    """Bytes of its arguments, and of the state that came with them."""
     quick: bool = field(init=False)
     """Whether it is a light task that is as short as it should be."""
 
     def __post_init__(self) -> None:
+        self.size = size_of(self.task)
         self.quick = self.weight == "light" and self.cost <= LIGHT_BELOW_MS
 
     def to(self, state: State) -> None:

@@ -32,6 +32,7 @@ class Incoming:
     tag: str
     node: str
     buffer: Buffer
+    head_size: int
     announced_at: int
     heard_at: int
     upto: int = 0
@@ -59,6 +60,11 @@ class Incoming:
     def got(self, again: bool = False) -> Got:
         """What is here."""
         return Got(self.head.id, self.upto, again, self.tag, self.node)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes."""
+        return len(self.buffer) + self.head_size
 
     @property
     def is_whole(self) -> bool:

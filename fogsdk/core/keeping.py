@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fogsdk.core.answers import Answers
-from fogsdk.core.builtins import Builtin
+from fogsdk.core.builtins import Builtin, refused
 from fogsdk.core.calls import Call, Calls
 from fogsdk.core.commands import Command
 from fogsdk.core.events import Asked, Recovered, ReplicaHeard, WriteFailed, Written
@@ -25,7 +25,7 @@ from fogsdk.core.sessions import Sessions, merge
 from fogsdk.core.timers import earliest
 from fogsdk.core.work import Work
 from fogsdk.errors import TaskRefused
-from fogsdk.wire.messages import Ask, Cancel, Cancelled, Expired, Kept, Refused, Task
+from fogsdk.wire.messages import Ask, Cancel, Cancelled, Expired, Kept, Task
 
 
 class Keeping:
@@ -160,5 +160,4 @@ class Keeping:
             return call.go_on(call, now)
         except TaskRefused as error:
             self.calls.close(call)
-            refused = Refused(call.task.id, self._me.node, error.reason, error.message)
-            return self._answers.answer(call.asked, refused, now)
+            return self._answers.answer(call.asked, refused(call.task, self._me.node, error), now)

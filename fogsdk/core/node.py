@@ -218,8 +218,7 @@ class Node:
             if task.keep is not None or task.session is not None:
                 return self.keeping.asked(event, task, now)
         except TaskRefused as error:
-            retry = None if error.retry_after is None else int(error.retry_after * 1000)
-            return self.answer(event, Refused(task.id, self.me.node, error.reason, error.message, retry), now)
+            return self.answer(event, builtins.refused(task, self.me.node, error), now)
         return self._admit(event, task, now)
 
     def turn_away(self, event: Asked, incoming: int, now: int) -> list[Command]:

@@ -22,6 +22,10 @@ _Kept = tuple[Answer, int, int]
 """An answer, when it was given, and its size."""
 
 
+def _length(answer: Failed | Refused | Expired | Cancelled) -> int:
+    return len(getattr(answer, "message", "")) + len(getattr(answer, "traceback", ""))
+
+
 class _Order:
     """Answers, the oldest first."""
 
@@ -67,7 +71,7 @@ class Outcomes:
         """Keep an answer; what is oldest makes room."""
         if key in self._small.kept or self._large.kept:
             self.forget(key)
-        size = len(answer.body) if isinstance(answer, Result) else len(getattr(answer, "traceback", ""))
+        size = len(answer.body) if isinstance(answer, Result) else _length(answer)
         order = self._small if size <= INLINE_SIZE else self._large
         order.kept[key] = (answer, now, size)
         order.bytes += size

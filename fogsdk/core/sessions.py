@@ -26,7 +26,6 @@ from fogsdk.errors import TaskRefused, WireError
 from fogsdk.wire import limits, values
 from fogsdk.wire.messages import Expired, Failed, Refused, Result, Task
 
-MOST_STATE = 1024 * 1024
 """Bytes of CBOR in a session's state."""
 SESSION_KEEP = 7 * 86_400_000
 """Milliseconds for which a session is kept after its last step, if that does not say otherwise."""
@@ -92,7 +91,7 @@ class Sessions:
             raise TaskRefused("malformed", "step: is missing; the first step of a session has number 1")
         if keeper.replicas.draining:
             raise TaskRefused("leaving", f"{keeper.node} is shutting down")
-        if len(task.body) > limits.RECORD_SIZE - MOST_STATE - _OVERHEAD:
+        if len(task.body) > limits.RECORD_SIZE - limits.STATE_SIZE - _OVERHEAD:
             raise TaskRefused("too-large", f"{len(task.body)} bytes of arguments are too many beside a session's state")
         keeper.info(task.name)
         return keeper.calls.open(event, task, SESSION + task.session, self._step, now)
@@ -180,8 +179,8 @@ class Sessions:
                 pass
             case _:
                 return Failed(call.task.id, "WireError", "the step returned no state and result", "", answer.hops)
-        if len(state) > MOST_STATE:
-            message = f"the state has {len(state)} bytes; that of a session may have {MOST_STATE}"
+        if len(state) > limits.STATE_SIZE:
+            message = f"the state has {len(state)} bytes; that of a session may have {limits.STATE_SIZE}"
             return Failed(call.task.id, "StateTooLarge", message, "", answer.hops)
         if len(state) + len(result) > limits.RECORD_SIZE - _OVERHEAD:
             message = f"the result has {len(result)} bytes, too many to be kept with the session"

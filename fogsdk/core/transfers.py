@@ -107,7 +107,7 @@ class Transfers:
     @property
     def incoming_bytes(self) -> int:
         """Bytes that are set aside for what is on its way in."""
-        return sum(len(each.buffer) for each in self._incoming.values())
+        return sum(each.size for each in self._incoming.values())
 
     def deadline(self) -> int | None:
         """When to call ``handle(Tick())`` at the latest."""
@@ -241,7 +241,9 @@ class Transfers:
             refused = self._would_refuse(event, head, buffer, now)
             if refused:
                 return refused
-            known = self._incoming[key] = Incoming(event.link, head, transfer.tag, node, buffer, now, now)
+            known = self._incoming[key] = Incoming(
+                event.link, head, transfer.tag, node, buffer, len(transfer.head), now, now
+            )
         return [self._say(event, known.announced(event.link, head, now)), *self._moving(event, now)]
 
     def _drop(self, key: tuple[bool, str, str]) -> None:
@@ -279,7 +281,7 @@ class Transfers:
         if size > self._room:
             return "too-large", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
         taken = self.incoming_bytes
-        alike = [(key[1], len(each.buffer)) for key, each in self._incoming.items() if key[0] == event.is_reply]
+        alike = [(key[1], each.size) for key, each in self._incoming.items() if key[0] == event.is_reply]
         full = taken + size > self._room or len(alike) >= MOST_INCOMING
         if not event.is_reply:  # one sender is to leave some to the others
             own = [length for sender, length in alike if sender == event.sender]

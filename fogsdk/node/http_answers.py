@@ -15,7 +15,7 @@ from fogsdk.errors import TaskRefused, TooLarge, WireError
 from fogsdk.node.door_requests import IN_A_THREAD
 from fogsdk.node.http_requests import CBOR, JSON
 from fogsdk.wire import codec, limits
-from fogsdk.wire.jsonvalues import to_json
+from fogsdk.wire.jsonvalues import to_json_shown
 from fogsdk.wire.messages import Body, Cancelled, Expired, Failed, Outcome, Refused, Result
 
 PROBLEM = "application/problem+json"
@@ -102,7 +102,7 @@ def _write(result: Result, kind: str) -> bytes:
 
 def _readable(result: Result) -> dict[str, Any]:
     trace = [codec.fields(hop, True) for hop in result.hops]
-    said = {"id": result.id, "value": to_json(bytes(result.body)), "trace": trace}
+    said = {"id": result.id, "value": to_json_shown(bytes(result.body)), "trace": trace}
     return {**said, "tag": result.tag} if result.tag else said
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire import scalars
+from fogsdk.wire import limits, scalars
 from fogsdk.wire.cbor import read_foreign
 from fogsdk.wire.messages import Body, Failed, Refused, Result, Task
 from fogsdk.wire.schema import build
@@ -25,6 +25,8 @@ LONGEST = 1.0
 last one."""
 SMALL = 1024
 """Bytes of arguments, or of a result, of calls that are bundled, at the most."""
+LONGEST_ID = limits.ID_LENGTH - len(f"-{limits.BUNDLE - 1}")
+"""Characters in the id of a bundle at the most, which leaves room for those of its calls."""
 
 _FLAT = 2  # an array of arrays
 _HEAD = 9  # bytes in the head of a data item at the most
@@ -61,6 +63,8 @@ def calls_of(task: Task) -> tuple[bytes, ...]:
     TooLarge where the calls are not small."""
     if len(task.body) > _HEAD + task.count * (_HEAD + SMALL):
         raise TooLarge(f"{len(task.body)} bytes; the calls of a bundle have {SMALL} each, or less", "body")
+    if len(task.id) > LONGEST_ID:
+        raise WireError(f"of a bundle has at most {LONGEST_ID} characters: its calls may go on under longer ones", "id")
     if any(option is not None for option in (task.deadline, task.part, task.keep, task.session, task.state)):
         raise WireError("must be 1 where there is a deadline, a part, keep, a session or a state", "count")
     return read_calls(task.body, task.count)

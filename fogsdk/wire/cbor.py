@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import cbor2
@@ -15,6 +16,7 @@ MANY = (
     f"more than {limits.VALUES} values, which is the limit; send them as a typed array or a byte string, or as `body`, "
     "which is not looked into"
 )
+MANY_IN_JSON = f"more than {limits.JSON_VALUES} values, which is the limit in JSON; ask for it in CBOR"
 
 
 def _refuse(_value: Any, _immutable: bool) -> Any:
@@ -37,9 +39,9 @@ _ONE_MORE = 0 if _GUARDED else 1  # cbor2 5 counts what the innermost array hold
 _DATA: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES} if _GUARDED else {}
 _ARRAYS, _SIMPLE = 0x80, 0xE0  # the first of the first bytes of arrays, maps and tags, and of what comes after them
 # Keys that are numbers can be chosen so that a map of them takes hours to build.
-_MESSAGE: dict[str, Any] = (
-    {"semantic_decoders": _NO_REFERENCES | _TAGS_KEPT, "strict_hashable_types": True} if _GUARDED else {}
-)
+_STRICT: dict[str, Any] = {"strict_hashable_types": True} if _GUARDED else {}
+_FEW = 8 * 1024  # bytes in which there are so few keys that it takes milliseconds
+_MESSAGE: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES | _TAGS_KEPT, **_STRICT} if _GUARDED else {}
 
 
 def read_message(payload: bytes, depth: int) -> Any:
@@ -69,10 +71,10 @@ def read_foreign(data: Body, depth: int) -> Any:
     return _read(data, depth)
 
 
-def _check_count(payload: Body) -> None:
+def _check_count(payload: Body, most: int = limits.VALUES, said: str = MANY) -> None:
     """Go from head to head, over strings and into all else, until there are too many (RFC 8949, section 3)."""
     at, end = 0, len(payload)
-    for _ in range(limits.VALUES):
+    for _ in range(most):
         if at >= end:
             return
         major, info = payload[at] >> 5, payload[at] & 31
@@ -85,7 +87,7 @@ def _check_count(payload: Body) -> None:
             info = 0
         if major in (2, 3):
             at += info
-    raise TooLarge(MANY)
+    raise TooLarge(said)
 
 
 def _place(message: dict[Any, Any], shelf: list[tuple[memoryview, bool]]) -> int:
@@ -99,8 +101,19 @@ def _place(message: dict[Any, Any], shelf: list[tuple[memoryview, bool]]) -> int
     return placed
 
 
-def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any:
-    """Decode arguments or a result, as objects of Python; ``tag_hook`` as in :func:`cbor2.loads`.
+def read_shown(data: Body, depth: int) -> Any:
+    """Decode a result as :func:`read_data` does, for a node that tells it in JSON: others wait meanwhile.
+
+    Raises TooLarge for more than ``limits.JSON_VALUES`` data items, and WireError as :func:`read_data` does, and for
+    keys of maps that are neither text nor bytes, where there may be many.
+    """
+    if len(data) > limits.JSON_VALUES:
+        _check_count(data, limits.JSON_VALUES, MANY_IN_JSON)
+    return read_data(data, depth, None, _STRICT if len(data) > _FEW else {})
+
+
+def read_data(data: Body, depth: int, tag_hook: Any = None, options: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Decode arguments or a result, as objects of Python; ``tag_hook`` and ``options`` as in :func:`cbor2.loads`.
 
     Raises WireError for bytes that are not CBOR, are nested deeper than ``depth``, or refer to a part of
     themselves.
@@ -108,7 +121,7 @@ def read_data(data: bytes | memoryview, depth: int, tag_hook: Any = None) -> Any
     try:
         if data and not _ARRAYS <= data[0] < _SIMPLE:  # nothing can be within it
             return cbor2.loads(data)
-        return cbor2.loads(data, max_depth=depth + _ONE_MORE, tag_hook=tag_hook, **_DATA)
+        return cbor2.loads(data, max_depth=depth + _ONE_MORE, tag_hook=tag_hook, **_DATA, **options)
     except Exception as error:
         raise _explained(error) from error
 

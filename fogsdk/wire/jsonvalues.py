@@ -18,8 +18,9 @@ from typing import Any
 import cbor2
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire.cbor import read_data
-from fogsdk.wire.limits import DEPTH, MESSAGE_SIZE
+from fogsdk.wire.cbor import read_data, read_shown
+from fogsdk.wire.limits import DEPTH, JSON_VALUES, MESSAGE_SIZE
+from fogsdk.wire.messages import Body
 
 # RFC 8746 section 2.1: struct's letter for (float, signed, exponent of the length).
 _LETTERS = {
@@ -29,35 +30,77 @@ _LETTERS = {
 }  # fmt: skip
 
 
-def to_json(body: bytes) -> Any:
-    """Decode CBOR into what ``json.dumps`` takes. Raises WireError for what cannot be decoded."""
-    value = read_data(body, DEPTH)
+def to_json(body: Body) -> Any:
+    """Decode CBOR into what ``json.dumps`` takes. Raises WireError for what cannot be decoded, and TooLarge for typed
+    arrays that are too large to be sent."""
+    return _told(read_data(body, DEPTH), MESSAGE_SIZE // 2)  # a number and its comma
+
+
+def to_json_shown(body: Body) -> Any:
+    """Decode CBOR that others chose, for a node that has other things to do. Raises as :func:`to_json` does, and
+    TooLarge for more than ``JSON_VALUES`` values."""
+    return _told(read_shown(body, DEPTH), JSON_VALUES)
+
+
+def _told(value: Any, room: int) -> Any:
     try:
-        return _plain(value, 0)
+        return _Teller(room).plain(value, 0)
     except (ValueError, ArithmeticError) as error:  # a number too long to be written
         raise WireError(f"not for JSON: {error}") from error
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if depth > DEPTH:  # with cbor2 5 a value may contain itself
-        raise WireError(f"nested deeper than {DEPTH}")
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return value if -(2**64) <= value < 2**64 else _large(value)
-    if isinstance(value, (float, decimal.Decimal)):
-        return float(value) if math.isfinite(float(value)) else None
-    if isinstance(value, bytes):
-        return _base64url(value)
-    if isinstance(value, cbor2.CBORTag):
-        return _tagged(value, depth)
-    if hasattr(value, "items"):
-        return {_key(key): _plain(each, depth + 1) for key, each in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(each, depth + 1) for each in value]
-    if isinstance(value, (datetime.date, datetime.datetime)):
-        return value.isoformat()
-    return None if value is cbor2.undefined else str(value)
+class _Teller:
+    """Puts one value into JSON, with room for so many numbers of typed arrays."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def plain(self, value: Any, depth: int) -> Any:
+        if depth > DEPTH:  # with cbor2 5 a value may contain itself
+            raise WireError(f"nested deeper than {DEPTH}")
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if isinstance(value, int):
+            return value if -(2**64) <= value < 2**64 else _large(value)
+        if isinstance(value, (float, decimal.Decimal)):
+            return float(value) if math.isfinite(float(value)) else None
+        if isinstance(value, bytes):
+            return _base64url(value)
+        if isinstance(value, cbor2.CBORTag):
+            return self._tagged(value, depth)
+        if hasattr(value, "items"):
+            return {_key(key): self.plain(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self.plain(each, depth + 1) for each in value]
+        if isinstance(value, (datetime.date, datetime.datetime)):
+            return value.isoformat()
+        return None if value is cbor2.undefined else str(value)
+
+    def _tagged(self, tag: cbor2.CBORTag, depth: int) -> Any:
+        if 64 <= tag.tag <= 87 and isinstance(tag.value, bytes):
+            return [self.plain(number, depth) for number in self._numbers(tag.tag, tag.value)]
+        if tag.tag == 40 and isinstance(tag.value, (list, tuple)) and len(tag.value) == 2:
+            shape, flat = tag.value[0], self.plain(tag.value[1], depth + 1)
+            if not _fits(flat, shape):
+                return flat
+            self._take(sum(math.prod(shape[:level]) for level in range(len(shape))))
+            return _nested(flat, shape)
+        return self.plain(tag.value, depth + 1)
+
+    def _numbers(self, tag: int, data: bytes) -> tuple[Any, ...]:
+        is_float, signed, little, length = tag >> 4 & 1, tag >> 3 & 1, tag >> 2 & 1, tag & 3
+        letter = _LETTERS.get((is_float, 0 if is_float else signed, length))
+        size = struct.calcsize(letter) if letter else 1
+        if letter is None or len(data) % size:
+            raise WireError(f"a typed array (RFC 8746, tag {tag}) of {len(data)} bytes cannot be read")
+        self._take(len(data) // size)
+        return struct.unpack(f"{'<' if little else '>'}{len(data) // size}{letter}", data)
+
+    def _take(self, count: int) -> None:
+        """What there is no room for is not written out."""
+        self._room -= count
+        if self._room < 0:
+            raise TooLarge("these are too many numbers or arrays for one message in JSON; ask for it in CBOR")
 
 
 def _large(value: int) -> str:
@@ -72,34 +115,6 @@ def _base64url(data: bytes) -> str:
 
 def _key(key: Any) -> str:
     return key if isinstance(key, str) else str(key)
-
-
-def _tagged(tag: cbor2.CBORTag, depth: int) -> Any:
-    if 64 <= tag.tag <= 87 and isinstance(tag.value, bytes):
-        return [_plain(number, depth) for number in _numbers(tag.tag, tag.value)]
-    if tag.tag == 40 and isinstance(tag.value, (list, tuple)) and len(tag.value) == 2:
-        shape, flat = tag.value[0], _plain(tag.value[1], depth + 1)
-        if not _fits(flat, shape):
-            return flat
-        _check_room(sum(math.prod(shape[:level]) for level in range(len(shape))))
-        return _nested(flat, shape)
-    return _plain(tag.value, depth + 1)
-
-
-def _numbers(tag: int, data: bytes) -> tuple[Any, ...]:
-    is_float, signed, little, length = tag >> 4 & 1, tag >> 3 & 1, tag >> 2 & 1, tag & 3
-    letter = _LETTERS.get((is_float, 0 if is_float else signed, length))
-    size = struct.calcsize(letter) if letter else 1
-    if letter is None or len(data) % size:
-        raise WireError(f"a typed array (RFC 8746, tag {tag}) of {len(data)} bytes cannot be read")
-    _check_room(len(data) // size)
-    return struct.unpack(f"{'<' if little else '>'}{len(data) // size}{letter}", data)
-
-
-def _check_room(count: int) -> None:
-    """Each number and each array takes two bytes of JSON at the least: what cannot be sent is not written out."""
-    if 2 * count > MESSAGE_SIZE:
-        raise TooLarge(f"{count} numbers or arrays are too many for one message in JSON")
 
 
 def _fits(flat: Any, shape: Any) -> bool:

@@ -24,6 +24,12 @@ BODY_SIZE = 256 * 1024 * 1024
 STORED_SIZE = BODY_SIZE + MESSAGE_SIZE
 """Bytes in a message as it is written to a disk, with all of its body."""
 
+STATE_SIZE = 1024 * 1024
+"""Bytes in a session's state."""
+
+HEAD_SIZE = 2 * 1024 * 1024
+"""Bytes in the head of a message whose body travels in chunks: a state, a trace, and the rest of it."""
+
 INLINE_SIZE = 256 * 1024
 """Bytes of arguments or of a result beyond which they travel in chunks, beside their message."""
 
@@ -38,6 +44,9 @@ BUNDLE = 64
 
 VALUES = 128 * 1024
 """Data items in one payload, what is in a ``body`` aside: to read and write them takes a node's time."""
+
+JSON_VALUES = 256 * 1024
+"""Values, the numbers of typed arrays among them, in a body that is told in JSON."""
 
 DEPTH = 32
 """Nesting of arrays and maps in arguments and results."""

@@ -60,7 +60,7 @@ FIELDS: dict[type, dict[str, Check]] = {
     messages.Task: {
         "id": identifier, "name": name, "body": body, "deadline": duration, "priority": integer(-100, 100),
         "weight": weight, "part": count, "via": ids, "keep": duration, "copies": integer(1, 2),
-        "session": name, "step": integer(1, 2**53), "after": text(limits.ID_LENGTH), "state": kept,
+        "session": name, "step": integer(1, 2**53), "after": text(limits.ID_LENGTH), "state": octets(limits.STATE_SIZE),
         "count": integer(1, limits.BUNDLE),
     },
     messages.Cancel: {"id": identifier},
@@ -99,7 +99,8 @@ FIELDS: dict[type, dict[str, Check]] = {
         "epoch": count, "safe": boolean, "refuses": boolean,
     },
     messages.Transfer: {
-        "id": identifier, "size": integer(1, limits.BODY_SIZE), "head": kept, "tag": tag, "node": id_or_empty,
+        "id": identifier, "size": integer(1, limits.BODY_SIZE), "head": octets(limits.HEAD_SIZE), "tag": tag,
+        "node": id_or_empty,
     },
     messages.Chunk: {
         "id": identifier, "at": integer(0, limits.BODY_SIZE), "data": octets(limits.CHUNK_SIZE, view=True), "tag": tag,

@@ -8,9 +8,10 @@ import pytest
 
 from fogsdk.core.admission import LONGEST_RETRY, LOW_SHARE, MOST_QUEUED_BYTES, ORDINARY_SHARE, SHORTEST_RETRY, Admission
 from fogsdk.core.events import Asked
+from fogsdk.core.held import Held
 from fogsdk.core.runqueue import RunQueue
 from fogsdk.wire import values
-from fogsdk.wire.messages import Expired, Refused, Result, Task
+from fogsdk.wire.messages import Expired, Refused, Result, Task, TaskInfo
 from tests.core.test_runqueue import Workers, held
 from tests.core.world import World
 
@@ -100,6 +101,16 @@ def test_arguments_are_bounded_in_bytes() -> None:
     large = bytes(MOST_QUEUED_BYTES // 4)
     assert [gate.take(body=large) for _ in range(5)] == [True] * 4 + [False]
     assert gate.take()
+
+
+def test_the_states_of_sessions_count_among_them() -> None:
+    gate = Gate(10_000)
+    task = Task("t", "work", b"", state=bytes(2**20))
+    taken = 0
+    while gate.admission.refusal(f"s{taken}", task, 0) is None:
+        gate.admission.took(Held((f"s{taken}", "t"), task, TaskInfo("work"), "middle", 0, None))
+        taken += 1
+    assert taken == MOST_QUEUED_BYTES // 2**20
 
 
 def test_what_is_let_go_makes_room() -> None:

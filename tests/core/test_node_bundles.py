@@ -12,6 +12,7 @@ from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
 from fogsdk.core.runqueue import MOST_AHEAD
 from fogsdk.wire import bundles
+from fogsdk.wire.limits import ID_LENGTH
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
@@ -112,6 +113,16 @@ def test_what_is_no_bundle_is_refused(options: dict[str, Any]) -> None:
     fields = {"body": bundles.write([b"", b""]), **options}
     assert reason(desk.ask(Task("b", "tiny", count=2, **fields))) == "malformed"
     assert desk.started == []
+
+
+def test_the_ids_of_all_calls_of_a_bundle_are_ids() -> None:
+    desk = Desk()
+    body = bundles.write([b""] * 64)
+    [refused] = desk.ask(Task("b" * 62, "tiny", body, count=64))
+    assert (type(refused), refused.reason) == (Refused, "malformed")
+    desk.ask(Task("b" * 61, "tiny", body, count=64))
+    assert len(desk.started) == 1
+    assert len(bundles.id_of("b" * 61, 63)) == ID_LENGTH
 
 
 def test_a_bundle_of_a_task_that_nobody_offers_or_of_a_builtin_is_refused() -> None:

@@ -57,7 +57,7 @@ def test_pieces_that_make_no_sense_do_no_harm(events: list[Any], waits: list[int
 @given(st.binary(min_size=1, max_size=200), st.data())
 def test_what_is_put_together_is_what_was_sent(body: bytes, data: st.DataObject) -> None:
     """Chunks come in any order, again, cut anew; some that go beyond the end, or begin there, are dropped."""
-    incoming = Incoming("a", Task("t", "n", b""), "", "n1", allocate(len(body)), 0, 0)
+    incoming = Incoming("a", Task("t", "n", b""), "", "n1", allocate(len(body)), 0, 0, 0)
     for _ in range(data.draw(st.integers(0, 30))):
         before = incoming.upto
         at, end = sorted(data.draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
@@ -121,20 +121,20 @@ def _sender(task: Task, now: int) -> Outgoing:
 
 
 def _receiver(size: int) -> Incoming:
-    return Incoming("a", Task("t", "n", b""), "", "n1", allocate(size), 0, 0)
+    return Incoming("a", Task("t", "n", b""), "", "n1", allocate(size), 0, 0, 0)
 
 
 def test_a_sender_alone_leaves_half_of_the_room_to_the_others() -> None:
     world = LargeWorld(1, room=ROOM)
     world.add_node("n1")
-    transfers, head = world.transfers("n1"), codec.encode([Task("t1", "quick", b"")])
+    transfers, size = world.transfers("n1"), ROOM // 4 - 100
     for index in range(10):
         id = f"t{index}"
         head = codec.encode([Task(id, "quick", b"")])
-        transfers.handle(Carried("a", "d1", Transfer(id, ROOM // 4, head)), 0)
-    assert transfers.incoming_bytes == ROOM // 2
-    transfers.handle(Carried("a", "d2", Transfer("t1", ROOM // 4, codec.encode([Task("t1", "quick", b"")]))), 0)
-    assert transfers.incoming_bytes == 3 * ROOM // 4
+        transfers.handle(Carried("a", "d1", Transfer(id, size, head)), 0)
+    assert transfers.incoming_bytes == 2 * (size + len(head))
+    transfers.handle(Carried("a", "d2", Transfer("t1", size, codec.encode([Task("t1", "quick", b"")]))), 0)
+    assert transfers.incoming_bytes == 3 * (size + len(head))
 
 
 def test_progress_of_an_upload_is_a_sign_of_life() -> None:

@@ -241,9 +241,9 @@ def test_a_body_over_the_limit_is_too_large(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "field", "most"),
     [
-        ("task", "state", limits.RECORD_SIZE),
+        ("task", "state", limits.STATE_SIZE),
         ("replica", "data", limits.RECORD_SIZE),
-        ("transfer", "head", limits.RECORD_SIZE),
+        ("transfer", "head", limits.HEAD_SIZE),
         ("chunk", "data", limits.CHUNK_SIZE),
     ],
 )
@@ -337,6 +337,14 @@ def test_a_payload_of_json_begins_with_a_brace_or_a_bracket() -> None:
 )
 def test_more_values_than_a_node_has_time_for_are_refused_before_they_are_made(payload: bytes) -> None:
     with pytest.raises(TooLarge, match="send them as a typed array or a byte string, or as `body`"):
+        codec.decode(payload)
+
+
+@pytest.mark.parametrize("begin", [b'["', b"["], ids=["text", "quotes"])
+def test_what_only_looks_like_many_values_is_looked_at_once(begin: bytes) -> None:
+    """Else a node would do nothing else for hours, as this test would."""
+    payload = b"[" + b"," * (limits.VALUES + 1) + begin + b'\\"' * 4_000_000
+    with pytest.raises(WireError):
         codec.decode(payload)
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.wire import codec, limits, schema, values
-from fogsdk.wire.jsonvalues import to_json
+from fogsdk.wire import codec, limits, scalars, schema, values
+from fogsdk.wire.jsonvalues import to_json, to_json_shown
 from fogsdk.wire.messages import Ask, Cancelled, Malformed, Message, Refused, Result, Task
 from tests.wire import strategies
 
@@ -249,3 +249,26 @@ def test_nesting_has_a_limit() -> None:
     to_json(b"\x81" * limits.DEPTH + b"\x01")
     with pytest.raises(WireError, match="nest"):
         to_json(b"\x81" * (limits.DEPTH + 1) + b"\x01")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        scalars.head(scalars.ARRAY, limits.JSON_VALUES + 1) + bytes(limits.JSON_VALUES + 1),
+        values.encode([np.zeros(limits.JSON_VALUES // 2 + 1, "u1"), np.zeros(limits.JSON_VALUES // 2 + 1)]),
+    ],
+    ids=["array", "typed arrays"],
+)
+def test_a_node_tells_no_more_values_in_json_than_it_has_time_for(body: bytes) -> None:
+    with pytest.raises(TooLarge, match="ask for it in CBOR"):
+        to_json_shown(body)
+    assert to_json(body) is not None
+
+
+def test_keys_that_collide_are_not_put_into_a_map() -> None:
+    """A map of these would take hours: all have one hash. A few of any kind are told."""
+    count = 20_000
+    keys = b"".join(cbor2.dumps((2**61 - 1) * number) + b"\x00" for number in range(1, count + 1))
+    with pytest.raises(WireError):
+        to_json_shown(scalars.head(scalars.MAP, count) + keys)
+    assert to_json_shown(values.encode({1: "one", 2.5: "more"})) == {"1": "one", "2.5": "more"}

@@ -256,7 +256,6 @@ CONSTANTS = {
     "PAUSE": bundler.PAUSE,
     "SMALL": bundles.SMALL,
     "SESSION_KEEP": sessions.SESSION_KEEP,
-    "STATE_SIZE": sessions.MOST_STATE,
     "HEADS": sessions.MOST_HEADS,
     "POSTS": posts.MOST_RUNNING,
     "SEEKS": seeking.MOST_ASKED,
