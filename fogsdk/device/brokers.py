@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 from fogsdk.device.url import BrokerUrl, Credentials, parse
 
 MOST = 32
-"""Brokers to try: who announces more of them wants to keep this device busy."""
+"""Brokers to try: who announces more of them wants to keep others busy."""
 
 
 def named(url: str | Sequence[str] | None) -> list[str]:
@@ -46,10 +46,15 @@ def fallback(login: Credentials) -> str:
 
 
 def later(site: str, login: Credentials, first: Sequence[BrokerUrl]) -> list[BrokerUrl]:
-    """The brokers of a site that are announced when those found ``first`` do not answer: a password that TLS kept
-    there is not for one without it that came since."""
-    tls = login.password is not None and any(broker.tls for broker in first)
-    return [broker for broker in map(parse, announced(site, login)) if broker.tls or not tls]
+    """The brokers of a site that are announced when those found ``first`` do not answer."""
+    return [broker for broker in map(parse, announced(site, login)) if may_log_in(broker, login, first)]
+
+
+def may_log_in(broker: BrokerUrl, login: Credentials, beside: Iterable[BrokerUrl]) -> bool:
+    """Whether a broker that is announced may be given a login. Anybody can announce one: where it has no TLS, it gets
+    no password that TLS keeps at those ``beside`` it, and who has certificates does not go there."""
+    guarded = login.password is not None and any(each.tls for each in beside)
+    return broker.tls or not (guarded or _has_certificates(login))
 
 
 def _has_certificates(login: Credentials) -> bool:

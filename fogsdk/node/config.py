@@ -55,7 +55,9 @@ class SiteSettings:
         (), "addresses that others reach it at; those of this computer by default", group=_NODE
     )
 
-    brokers: tuple[BrokerUrl, ...] = setting((), "the site's brokers; none given: look for them", group=_BROKER)
+    brokers: tuple[BrokerUrl, ...] = setting(
+        (), "the site's brokers; with mdns, those that are found are used too", group=_BROKER
+    )
     broker: Literal["auto", "mosquitto", "amqtt", "none"] = setting(
         "auto", "serve a broker; auto: where none is given or found within seconds", group=_BROKER
     )

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from fogsdk import __version__
+from fogsdk.core.commands import Note
 from fogsdk.core.events import Measured
 from fogsdk.core.identity import Identity
+from fogsdk.device.brokers import MOST, may_log_in
 from fogsdk.device.mqtt import check_files
+from fogsdk.device.notes import NoteLog
 from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConnectionFailed
 from fogsdk.node import ending
@@ -97,10 +100,12 @@ class Daemon:
         self.settings = settings
         self._doors = doors
         self._chaos = self._chaos_agent(executor) if identity.chaos else None
+        self._login = credentials(settings)
+        self._notes = NoteLog(log)
         self.runtime = Runtime(
             identity,
             executor,
-            credentials(settings),
+            self._login,
             measure,
             journal=journal,
             disturb=None if self._chaos is None else self._chaos.obey,
@@ -211,8 +216,11 @@ class Daemon:
     async def _on_broker(self, url: str, added: bool) -> None:
         broker = parse(url)
         if added:
-            self.runtime.add_broker(broker)
-            self._found.set()
+            if not may_log_in(broker, self._login, map(parse, self.runtime.brokers)):
+                self._notes.add(Note("announced", f"{url} is announced and has no TLS: it gets no login of this node"))
+            elif len(self.runtime.brokers) < MOST:
+                self.runtime.add_broker(broker)
+                self._found.set()
         elif not self.runtime.brokers.get(str(broker), False) and url not in self.settings.brokers:
             await self.runtime.remove_broker(broker)
 

@@ -105,6 +105,15 @@ def test_a_broker_on_the_loopback_is_announced_on_this_computer_alone(home: Home
     assert eventually(found) == [f"mqtt://{LOOPBACK}:{home.port}/{home.site}"]
 
 
+def test_a_password_is_not_for_an_announced_broker_without_tls_beside_one_with_it(home: Home) -> None:
+    home.start("one").wait_for("connected to")
+    login = ("--broker", "none", "--username", "two", "--password", "secret")
+    node = home.start("two", *login, "--brokers", "mqtts://127.0.0.1:1")
+    node.wait_for("has no TLS: it gets no login of this node")
+    assert "connected to" not in node.output
+    home.start("three", *login).wait_for("connected to")
+
+
 @pytest.mark.parametrize("killed", [False, True], ids=["at first", "after the broker was killed"])
 def test_a_node_reaches_the_broker_that_it_serves_by_a_socket_of_its_own(home: Home, *, killed: bool) -> None:
     node = home.start("one", "--no-mdns", "--broker", "mosquitto")
