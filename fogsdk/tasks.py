@@ -97,6 +97,8 @@ class TaskSpec:
 registry: dict[str, TaskSpec] = {}
 """Every task declared in this process, by name."""
 
+_importing = False
+"""Whether modules are being imported that were not before."""
 _report: ContextVar[Callable[[float], None] | None] = ContextVar("fogsdk_report", default=None)
 
 
@@ -136,7 +138,7 @@ def _declare(function: F, options: dict[str, Any]) -> F:
     other = registry.get(name)
     if other is not None and not _same_source(other.function, function):
         raise TaskDefinitionError(
-            f"two tasks are named {name!r}: {_where(other.function)} and {_where(function)}; "
+            f"two tasks are named {name!r}: {_place(other.function)} and {_place(function)}; "
             f'give one of them another name with @task(name="...")'
         )
     registry[name] = spec
@@ -151,6 +153,8 @@ def _check(spec: TaskSpec) -> None:
         problem = f"names that begin with {RESERVED!r} are the nodes' own: choose another"
     elif spec.weight not in WEIGHTS:
         problem = f"weight is one of {', '.join(WEIGHTS)}, not {spec.weight!r}"
+    elif inspect.iscoroutinefunction(spec.function):
+        problem = "a task is an ordinary function: one made with async def returns no result by itself"
     elif (spec.split is None) != (spec.merge is None):
         problem = "split and merge come together"
     elif spec.fallback not in (None, "fog"):
@@ -164,10 +168,21 @@ def _check(spec: TaskSpec) -> None:
 
 
 def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    # A module that is reloaded, or run as a script and imported too, declares its tasks twice.
+    # A module that is reloaded, or run as a script and imported too, declares its tasks twice; on other lines, if
+    # somebody wrote in it meanwhile. A node imports it once.
+    if _importing and one.__module__ == other.__module__ and _line(one) != _line(other):
+        return False
     return _where(one).rpartition(".")[2] == _where(other).rpartition(".")[2] and (
         inspect.getsourcefile(one) == inspect.getsourcefile(other)
     )
+
+
+def _line(function: Callable[..., Any]) -> int:
+    return getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    return f"{_where(function)} on line {_line(function)}"
 
 
 def _where(function: Callable[..., Any]) -> str:
@@ -179,15 +194,19 @@ def load(modules: Iterable[str]) -> dict[str, TaskSpec]:
 
     Raises ConfigError when a module cannot be imported, and for more tasks than a node can announce.
     """
+    global _importing
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     for module in modules:
         try:
+            _importing = True
             importlib.import_module(module)
         except Exception as error:
             problem = f"cannot import the task module {module!r}: {type(error).__name__}: {error}"
             raise ConfigError(problem + _hint(module, error, here)) from error
+        finally:
+            _importing = False
     if len(registry) > limits.TASKS:
         raise ConfigError(
             f"the task modules declare {len(registry)} tasks, and a node announces {limits.TASKS} at the most: "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fogsdk.errors import TaskDefinitionError, TaskRefused
-from fogsdk.tasks import perform, registry, task
+from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused
+from fogsdk.tasks import load, perform, registry, task
 from fogsdk.wire import values
 
 
@@ -25,6 +28,31 @@ def step(name: str, state: Any, *args: Any) -> tuple[Any, Any]:
 def test_the_names_of_the_nodes_own_calls_are_reserved() -> None:
     with pytest.raises(TaskDefinitionError, match="the nodes' own: choose another"):
         task(name="fog.fetch")(lambda: None)
+
+
+def test_a_coroutine_function_is_no_task() -> None:
+    with pytest.raises(TaskDefinitionError, match="one made with async def returns no result by itself"):
+
+        @task
+        async def later() -> None: ...
+
+
+def test_two_tasks_of_one_name_in_a_module_are_refused_and_one_that_is_reloaded_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of the two would count nobody would see."""
+    monkeypatch.syspath_prepend(tmp_path)
+    one = "from fogsdk import task\n@task\ndef a(x): return 1\n"
+    (tmp_path / "said_twice.py").write_text(f"{one}@task\ndef a(x): return 2\n")
+    with pytest.raises(ConfigError, match=r"said_twice\.a on line 2 and said_twice\.a on line 4; give one"):
+        load(["said_twice"])
+    registry.clear()
+    module = tmp_path / "said_again.py"
+    module.write_text(one)
+    load(["said_again"])
+    module.write_text(f"# a word\n{one}")
+    importlib.reload(sys.modules["said_again"])
+    assert registry["a"].function(0) == 1
 
 
 def test_a_step_goes_from_one_state_to_the_next() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fogsdk.cli.loadgen import Generator, Kind, schedule
-from fogsdk.cli.options import add_common, complete_files, connect, seconds
+from fogsdk.cli.options import add_common, complete_files, connect, number, seconds
 from fogsdk.cli.output import live_table, milliseconds, note, percent, write_json, write_table
 from fogsdk.errors import ConfigError, TaskRefused
 
@@ -81,25 +81,22 @@ def _add_class(group: argparse._ArgumentGroup, label: str) -> None:
 
 def rate(text: str) -> float:
     """Tasks a second, from text such as ``200/min``; for argparse."""
-    number, slash, unit = text.partition("/")
-    if text != "0" and (not slash or unit not in _UNITS):
-        raise argparse.ArgumentTypeError(f"must be a rate such as 200/min, 3.3/s or 10/h, not {text}")
-    value = float(number) / _UNITS.get(unit, 1.0)
+    count, _, unit = text.partition("/")
+    try:
+        value = float(count) / (1.0 if text == "0" else _UNITS[unit])
+    except (ValueError, LookupError):
+        raise argparse.ArgumentTypeError(f"must be a rate such as 200/min, 3.3/s or 10/h, not {text}") from None
     if not 0 <= value <= 1e5:
         raise argparse.ArgumentTypeError(f"must be 0/s to 100000/s, not {text}")
     return value
 
 
 def _positive(text: str) -> float:
-    if not 0 < float(text) < 1e9:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
-    return float(text)
+    return number(text, "a number", above=True)
 
 
 def _size(text: str) -> float:
-    if not 0 <= float(text) < 1e9:
-        raise argparse.ArgumentTypeError(f"must be a number of milliseconds, not {text}")
-    return float(text)
+    return number(text, "a number of milliseconds")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import fogsdk
 from fogsdk.cli import chaos, completion, doctor, fetch, invite, load, nodes, post, run, sim, tasks, unquarantine, watch
@@ -58,22 +59,32 @@ _DEMO = "a fog on this computer, with a broker, nodes and a device: see it survi
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, one of EXIT_CODES."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # it was closed: who did so wants no output
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it is open until the end
     try:
         return _run(words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Who read the output wants no more of it. Python would complain again when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # who read it wants no more of it
         return 0
     except FogError as error:
         note(f"fog: {error}")
         return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
+    except OSError as error:  # files that it was told are seen to where they are used: it is the output
+        _drop_output()
+        note(f"fog: cannot write the output: {error}")
+        return 2
     except ModuleNotFoundError as error:
         if (error.name or "fogsdk").partition(".")[0] == "fogsdk":
             raise
         note(f"fog: {not_installed('this', 'node', error)}")
         return 2
+
+
+def _drop_output() -> None:
+    """Python would complain again when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import secrets
 from pathlib import Path
@@ -58,11 +59,23 @@ def complete_files(option: argparse.Action) -> None:
     option.complete = files  # type: ignore[attr-defined]
 
 
+_MOST = 10**9
+
+
 def seconds(text: str) -> float:
     """A positive number of seconds, for argparse."""
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text}")
+    return number(text, "a number of seconds", above=True)
+
+
+def number(text: str, what: str, *, above: bool = False) -> float:
+    """A number from 0, or ``above`` it, for argparse; ``what`` it is, for people."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 if above else value >= 0) or not value < _MOST:
+        least = "above" if above else "from"
+        raise argparse.ArgumentTypeError(f"must be {what} {least} 0 and below {_MOST:,}, not {text}")
     return value
 
 

@@ -38,7 +38,7 @@ def build_task(
     try:
         body = values.encode_call(args, kwargs)
     except WireError as error:
-        raise TaskRefused("bad-arguments", f"{name}: the arguments {error}") from error
+        raise TaskRefused("bad-arguments", f"{name}: the arguments: {error}") from error
     if len(body) > most:
         raise TaskRefused("too-large", f"{name}: the arguments have {len(body)} bytes, the limit is {most}")
     return Task(id, name, body, None if deadline is None else _milliseconds(deadline), priority, weight)

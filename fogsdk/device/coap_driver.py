@@ -21,9 +21,10 @@ from fogsdk.device.clock import clock
 from fogsdk.device.coap_exchange import client_context
 from fogsdk.device.coap_nodes import Nodes
 from fogsdk.device.coap_oscore import read_key
+from fogsdk.device.future import IN_A_CALLBACK
 from fogsdk.device.notes import NoteLog
 from fogsdk.device.url import BrokerUrl, Credentials
-from fogsdk.errors import ConfigError
+from fogsdk.errors import ConfigError, FogError
 from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import Birth, Refused, Task
 
@@ -77,7 +78,9 @@ class CoapDriver:
                 self._loop.call_soon_threadsafe(self._turn)
 
     def attend(self, _task: str, timeout: float | None) -> float | None:
-        """All waiting is done by this driver's thread; returns the ``timeout``."""
+        """All waiting is done by this driver's thread; returns the ``timeout``. Raises FogError in a callback."""
+        if self.on_this_thread():
+            raise FogError(IN_A_CALLBACK)
         return timeout
 
     def nodes(self) -> dict[str, Birth]:

@@ -52,7 +52,7 @@ def open_database(path: Path, form: Form) -> sqlite3.Connection:
     except (sqlite3.Error, ConfigError) as error:
         kind, why = type(error) if isinstance(error, ConfigError) else ConfigError, str(error)
         if "locked" in why:
-            kind, why = InUse, "another process uses it"
+            kind, why = InUse, "another process uses it, or another part of this one"
         raise kind(f"the {form.what} {path} cannot be used: {why}") from error
     return db
 

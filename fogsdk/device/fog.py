@@ -24,7 +24,7 @@ from fogsdk.device.clock import clock
 from fogsdk.device.dialer import Find
 from fogsdk.device.driver import Driver
 from fogsdk.device.drivers import driver_for
-from fogsdk.device.future import FogFuture
+from fogsdk.device.future import IN_A_CALLBACK, FogFuture
 from fogsdk.device.mqtt import check_files, tls_context
 from fogsdk.device.posted import Receipt
 from fogsdk.device.session import Session
@@ -213,6 +213,8 @@ class Fog:
         ``exception`` at once."""
         if self._closed:
             raise FogError("this Fog is closed; connect() again")
+        if node is not None:
+            check_id(node, "node")
         if self._disk is not None and node is None:
             self._disk.put(message)
         future = self._keep(message, node, awaited)
@@ -232,7 +234,7 @@ class Fog:
         It is cancelled when the waiting is interrupted, and when it lasts ``timeout`` seconds, with DeadlineExceeded.
         """
         if self._driver.on_this_thread():
-            raise FogError("this would wait for itself in a callback of the SDK: use submit() there")
+            raise FogError(IN_A_CALLBACK)
         future = self.hand_in(message, node, awaited=True)
         try:
             future.exception(timeout)

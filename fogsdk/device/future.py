@@ -57,6 +57,7 @@ def _line(hop: Hop) -> str:
     return f"{hop.node} {hop.action}{part}{times}{': ' + hop.why if hop.why else ''}"
 
 
+IN_A_CALLBACK = "this would wait for itself in a callback of the SDK: use submit() there, and a callback of its own"
 Attend = Callable[[str, "float | None"], "float | None"]
 """May wait for the task of this id, so many seconds at the most, and returns what is left of them."""
 
@@ -115,7 +116,9 @@ class FogFuture(Future[Any]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait, ``timeout`` seconds at the most, and return why there is no result, None where there is one."""
-        return super().exception(self._attend(self.id, timeout))
+        if self._state == "PENDING":
+            timeout = self._attend(self.id, timeout)
+        return super().exception(timeout)
 
     def cancel(self) -> bool:
         """Cancel the task, running or not. False when it is settled already."""

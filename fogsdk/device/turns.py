@@ -17,6 +17,9 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from fogsdk.device.future import IN_A_CALLBACK
+from fogsdk.errors import FogError
+
 Found = list[tuple[selectors.SelectorKey, int]]
 Wait = Callable[[float], Found]
 _EPOLL: Any = getattr(selectors, "EpollSelector", ())
@@ -108,9 +111,12 @@ class Turns:
 
     def attend(self, task: str, timeout: float | None) -> float | None:
         """Take the turns until a task is settled, if it is the only one that is out. Returns what is left of
-        ``timeout``, in seconds: it may be needed yet, since others may submit, too."""
+        ``timeout``, in seconds: it may be needed yet, since others may submit, too. Raises FogError in a callback: none
+        comes while that waits."""
         ears, me = self._ears, threading.get_ident()
-        if ears is None or not self._is_lone(task) or self._reader == me:
+        if self._reader == me:
+            raise FogError(IN_A_CALLBACK)
+        if ears is None or not self._is_lone(task):
             return timeout
         until = inf if timeout is None else time.monotonic() + timeout
         own_awake_by = self.awake_by

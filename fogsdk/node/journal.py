@@ -40,12 +40,13 @@ class Journal:
 
     Raises ConfigError when it cannot be used: in use already, or something else than a journal of this version. A
     journal that is damaged is moved aside, where ``sqlite3 FILE .recover`` may still read it, and a new one begun: a
-    node that does not start would help nobody, and its neighbours have copies of what it kept.
+    node that does not start would help nobody, and its neighbours have copies of what it kept. One of another ``site``
+    cannot be used: what that keeps would go on here.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, site: str) -> None:
         self._path = path
-        self._db, self.records = _open(path)
+        self._db, self.records = _open(path, site)
         self._queue: deque[Write] = deque()
         self._arrived = threading.Condition()
         self._closing = False
@@ -127,23 +128,39 @@ class Journal:
         return f"the journal cannot be written: {error}"
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, Records]:
+def _open(path: Path, site: str) -> tuple[sqlite3.Connection, Records]:
     try:
-        return _read(path)
+        return _read(path, site)
     except Damaged as error:
         log.error("%s", error)
         aside = _move_aside(path)
         log.error("what it kept is lost to this node; it is now %s, and a new journal is begun", aside)
-        return _read(path)
+        return _read(path, site)
 
 
-def _read(path: Path) -> tuple[sqlite3.Connection, Records]:
+def _read(path: Path, site: str) -> tuple[sqlite3.Connection, Records]:
     db = open_database(path, _FORM)
     try:
+        _check_site(db, path, site)
         return db, tuple(db.execute("SELECT key, data FROM record ORDER BY number"))
     except sqlite3.DatabaseError as error:
         db.close()
         raise Damaged(f"the journal {path} is damaged ({error})") from error
+    except ConfigError:
+        db.close()
+        raise
+
+
+def _check_site(db: sqlite3.Connection, path: Path, site: str) -> None:
+    try:
+        db.execute("CREATE TABLE IF NOT EXISTS owner (site TEXT NOT NULL)")  # older journals have none
+        [owner] = db.execute("SELECT site FROM owner").fetchone() or [None]
+        if owner is None:
+            db.execute("INSERT INTO owner VALUES (?)", (site,))
+    except sqlite3.OperationalError:  # a full disk, say: then it is written down at a later start
+        return
+    if owner not in (None, site):
+        raise ConfigError(f"the journal {path} is of the site {owner!r}, and this is {site!r}: name a file of its own")
 
 
 def _move_aside(path: Path) -> Path:
@@ -178,11 +195,11 @@ def open_journal(path: Path | None, site: str, node: str) -> Journal | None:
     Raises ConfigError as :class:`Journal` does for a path that was given; and for any where another process has it.
     """
     if path is not None:
-        return Journal(path)
+        return Journal(path, site)
     try:
         path = default_path(os.environ, site, node)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Journal(path)
+        return Journal(path, site)
     except InUse as error:
         raise ConfigError(
             f"{error}; does a node {node} of site {site} run here already? Then give this one a name: --node {node}-2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import subprocess
@@ -15,7 +16,10 @@ from fogsdk.node.worker_launch import COMMAND, FORK, Launched, how_it_ended, lau
 from fogsdk.wire import values
 from fogsdk.wire.messages import TaskInfo
 
+log = logging.getLogger(__name__)
+
 _PATIENCE = 5.0  # seconds for the fork server to end on its own
+_LONG = 5.0  # seconds after which people ask what it is doing
 
 
 class ForkServer:
@@ -48,7 +52,11 @@ class ForkServer:
         self._loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         (self._process, self._control), self._launched = self._launched or launch(self._modules), None
         self._link = Link(self._control, self._hear, self._ended)
-        problem = await self._loaded
+        while not (await asyncio.wait({self._loaded}, timeout=_LONG))[0]:
+            log.warning("still importing %s: the node is there when that is done", ", ".join(self._modules))
+        problem = self._loaded.result()
+        if problem is None and self._modules and not self.tasks:
+            log.warning("no function in %s is a task: is @fogsdk.task above it?", ", ".join(self._modules))
         if problem is not None:
             how = how_it_ended(await asyncio.to_thread(self._process.wait))
             raise ConfigError(problem or f"importing the task modules ended the process: it {how}")

@@ -57,8 +57,10 @@ class Recorder:
     """Writes one node's record, after what is in the file already."""
 
     def __init__(self, path: Path, identity: Identity) -> None:
-        """Raises ConfigError for a file that cannot be written."""
+        """Raises ConfigError for a file that cannot be written, and for one with anything else in it."""
         try:
+            if path.exists() and path.stat().st_size:
+                next(read(path))
             whole = sum(_LENGTH.size + len(record) for record in _records(path)) if path.exists() else 0
             self._file = path.open("ab", buffering=0)
             self._file.truncate(whole)
@@ -100,18 +102,20 @@ def read(path: Path) -> Iterator[Identity | Recorded]:
 
     Raises ConfigError for a file that is none.
     """
-    number = 0
+    number = None
     try:
         for data in _records(path):
             match _unpacked(cbor2.loads(data)):
                 case Identity() as identity:
                     number = 0
                     yield identity
-                case (int(now), event, bytes(answer)):
+                case (int(now), event, bytes(answer)) if number is not None:
                     number += 1
                     yield Recorded(number, now, event, answer)
                 case other:
                     raise ValueError(f"not an event: {other!r:.100}")
+        if number is None:
+            raise ValueError("no node begins in it")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (cbor2.CBORDecodeError, ValueError, TypeError, KeyError) as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import cbor2
 import numpy
 import pytest
 
-from tests.cli.site import Site, Terminal, fog
+from tests.cli.site import Site, Terminal, environment, fog
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
@@ -116,6 +118,8 @@ def test_a_refused_task_is_exit_code_3_with_the_reason(site: Site) -> None:
     [
         ("mean", "@/no/such/file"),
         ("mean", "--deadline", "-1"),
+        ("mean", "--deadline", "soon"),
+        ("mean", "--deadline", "1e9"),
         ("mean", "--kw", "novalue"),
         ("mean", "--priority", "101"),
         ("mean", "--kw", "deadline=1"),
@@ -130,6 +134,19 @@ def test_wrong_use_is_exit_code_2(site: Site, words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "fog" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written_is_said_and_no_output_is_wanted_where_it_was_closed(site: Site) -> None:
+    command = [sys.executable, "-m", "fogsdk.cli.main", "run", "mean", "[1]"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=environment(site.url), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "fog: cannot write the output: [Errno 28] No space left on device\n"
+    closed = ["sh", "-c", f"{shlex.join(command)} >&-"]
+    shell = subprocess.run(closed, env=environment(site.url), capture_output=True, check=False)
+    assert (shell.returncode, shell.stderr) == (0, b"")
 
 
 def test_no_broker_is_exit_code_5_and_names_each_that_was_tried() -> None:

@@ -164,7 +164,11 @@ def test_with_no_node_a_task_waits_for_one() -> None:
     world = fog(0)
     world.submit("dev", "t1")
     world.run(5000)
-    assert any(note.kind == "lonely" for note in world.notes)
+    assert any(note.kind == "lonely" and "no fog node is there" in note.text for note in world.notes)
+    world.kill_broker("a")
+    world.run(10_000)
+    assert any(note.kind == "lonely" and "no broker is connected" in note.text for note in world.notes)
+    world.revive_broker("a")
     world.add_node("late")
     assert isinstance(outcome(world, "t1"), Result)
 

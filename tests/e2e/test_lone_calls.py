@@ -10,6 +10,7 @@ import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as WaitedTooLong
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from fogsdk.device import turns
 from fogsdk.device.clock import clock
 from fogsdk.device.driver import Driver
 from fogsdk.device.turns import Found
+from fogsdk.errors import FogError
 from tests.e2e import interrupted_device
 from tests.e2e.journal import Journal
 from tests.e2e.site import Site
@@ -206,3 +208,25 @@ def test_a_program_that_is_interrupted_wherever_it_is_can_go_on(site: Site, tmp_
         assert f"interrupted {interrupted_device.INTERRUPTIONS}" in device.output
     finally:
         processes.kill()
+
+
+def test_who_waits_for_a_task_in_a_callback_is_told_that_nothing_would_come(fog: Fog) -> None:
+    """It would wait for ever: what it waits for is read by the thread that it keeps waiting."""
+    told: list[BaseException] = []
+    there = threading.Event()
+
+    def callback(settled: Any) -> None:
+        assert settled.result() == 2, "what is there is there"
+        for ask in (fog.submit("increment", 2).result, fog.submit("increment", 2).exception):
+            try:
+                ask()
+            except FogError as error:
+                told.append(error)
+        there.set()
+
+    future = fog.submit("increment", 1)
+    future.add_done_callback(callback)
+    assert future.result(20) == 2
+    assert there.wait(20)
+    assert ["in a callback of the SDK: use submit() there" in str(error) for error in told] == [True, True]
+    assert fog.run("increment", 3) == 4

@@ -31,7 +31,7 @@ class Desk:
     """A journal at work: write by key, and see what it confirms."""
 
     def __init__(self, path: Path) -> None:
-        self.journal = Journal(path)
+        self.journal = Journal(path, "home")
         self.confirmed: list[Written | WriteFailed] = []
         self._numbers = itertools.count(1)
         self._news = asyncio.Event()
@@ -62,7 +62,7 @@ class Desk:
 
 def records(path: Path) -> dict[str, bytes]:
     """What a journal holds."""
-    journal = Journal(path)
+    journal = Journal(path, "home")
     journal.close()
     return dict(journal.records)
 
@@ -157,10 +157,10 @@ def test_a_full_disk_fails_the_write_and_the_next_is_tried_again(path: Path, cap
 
 
 def test_a_second_daemon_on_the_same_journal_is_refused(path: Path) -> None:
-    journal = Journal(path)
+    journal = Journal(path, "home")
     try:
         with pytest.raises(ConfigError, match="another process uses it"):
-            Journal(path)
+            Journal(path, "home")
     finally:
         journal.close()
 
@@ -168,7 +168,7 @@ def test_a_second_daemon_on_the_same_journal_is_refused(path: Path) -> None:
 def test_a_file_that_is_no_journal_is_refused_and_stays_as_it_is(path: Path) -> None:
     path.write_text("a shopping list\n" * 100)
     with pytest.raises(ConfigError, match=r"the journal .*n1\.journal cannot be used: file is not a database"):
-        Journal(path)
+        Journal(path, "home")
     assert path.read_text() == "a shopping list\n" * 100
 
 
@@ -178,8 +178,26 @@ def test_the_database_of_another_program_is_refused_and_stays_as_it_is(path: Pat
     other.close()
     before = path.read_bytes()
     with pytest.raises(ConfigError, match="another program; name a file of its own for the journal"):
-        Journal(path)
+        Journal(path, "home")
     assert path.read_bytes() == before
+
+
+def test_a_journal_of_another_site_is_refused_and_stays_that_site_s(path: Path) -> None:
+    """What it keeps would go on there: its sessions would be another site's."""
+    Journal(path, "home").close()
+    with pytest.raises(ConfigError, match="is of the site 'home', and this is 'other': name a file of its own"):
+        Journal(path, "other")
+    Journal(path, "home").close()
+
+
+def test_a_journal_from_before_sites_were_written_down_is_of_the_next_site_that_opens_it(path: Path) -> None:
+    Journal(path, "home").close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE owner")
+    db.close()
+    Journal(path, "other").close()
+    with pytest.raises(ConfigError, match="is of the site 'other'"):
+        Journal(path, "home")
 
 
 def test_a_damaged_journal_is_moved_aside_whole_and_a_new_one_begun(

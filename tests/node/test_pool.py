@@ -268,6 +268,20 @@ async def test_a_task_module_that_cannot_be_imported_is_a_config_error(
     assert family() == []
 
 
+@on_a_loop
+async def test_a_module_that_takes_long_to_import_or_has_no_task_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("fogsdk.node.pool_forkserver._LONG", 0.05)
+    (tmp_path / "slow_tasks.py").write_text("import time; time.sleep(0.3)\n")
+    pool = Pool(["slow_tasks"], 1)
+    await pool.open(print)
+    await pool.close()
+    assert "still importing slow_tasks" in caplog.text
+    assert "no function in slow_tasks is a task" in caplog.text
+
+
 def _many_tasks(count: int, about: str = "") -> str:
     return f"""
 from fogsdk.tasks import task

@@ -14,12 +14,24 @@ from fogsdk.core.held import Held
 from fogsdk.core.identity import Identity
 from fogsdk.core.work import Work
 from fogsdk.device.url import Credentials
+from fogsdk.errors import ConfigError
 from fogsdk.node.executor import Emit
-from fogsdk.node.recorder import Recorder
+from fogsdk.node.recorder import Recorder, read
 from fogsdk.node.runtime import Runtime
 from fogsdk.sim.replay import replay
 from fogsdk.wire.messages import Hop, Task, TaskInfo
 from tests.node.executor_contract import on_a_loop
+
+
+def test_a_file_that_is_no_record_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    for content in (b"a shopping list", b"\x00\x00\x00\x01\x00", bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="is not a record of `fognode --record`"):
+            Recorder(path, Identity("n1", "home"))
+        assert path.read_bytes() == content
+        with pytest.raises(ConfigError, match="is not a record"):
+            list(read(path))
 
 
 class Idler:
