@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fogsdk.cli.observer import Heard
+from fogsdk.errors import WireError
+from fogsdk.wire import bundles
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
@@ -31,6 +33,9 @@ from fogsdk.wire.messages import (
 MOST = 10_000
 """Tasks that are kept in mind; the oldest are forgotten, as the answers of some are never heard."""
 
+_Key = tuple[str, str]
+"""A sender, and the id that it gave."""
+
 
 @dataclass
 class Sighting:
@@ -49,6 +54,7 @@ class Sighting:
     part: int | None = None
     hops: tuple[Hop, ...] = ()
     settled: bool = False
+    calls: int = 1
 
     @property
     def milliseconds(self) -> float:
@@ -84,8 +90,9 @@ class Sightings:
     """The tasks on their way, oldest first."""
 
     def __init__(self) -> None:
-        self.tasks: OrderedDict[tuple[str, str], Sighting] = OrderedDict()
-        self._settled: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self.tasks: OrderedDict[_Key, Sighting] = OrderedDict()
+        self._settled: OrderedDict[_Key, None] = OrderedDict()
+        self._bundles: OrderedDict[_Key, Sighting] = OrderedDict()
 
     def take(self, heard: Heard) -> Sighting | None:
         """Take in a message; returns the task that it is about, unless it tells nothing new. A task that is
@@ -96,16 +103,28 @@ class Sightings:
         key = heard.at.sender, message.id
         if key not in self.tasks and (key in self._settled or _answers_a_question(message)):
             return None
-        sighting = self.tasks.setdefault(key, Sighting(message.id, heard.at.sender, heard.when, heard.when))
+        sighting = self.tasks.get(key)
+        if sighting is None:
+            sighting = self.tasks[key] = self._first(message.id, heard)
         sighting.heard = heard.when
         if not _update(sighting, heard):
             return None
+        if sighting.calls > 1:
+            self._bundles[key] = sighting
         if sighting.settled:
             del self.tasks[key]
             self._settled[key] = None
-        for kept in (self.tasks, self._settled):
+        for kept in (self.tasks, self._settled, self._bundles):
             if len(kept) > MOST:
                 kept.popitem(last=False)
+        return sighting
+
+    def _first(self, id: str, heard: Heard) -> Sighting:
+        """A task that was not seen before: where it goes on from a bundle, that was."""
+        sighting = Sighting(id, heard.at.sender, heard.when, heard.when)
+        bundle = self._bundles.get((heard.at.sender, id.rpartition("-")[0]))
+        if bundle is not None:
+            sighting.seen, sighting.name, sighting.node = bundle.seen, bundle.name, bundle.node
         return sighting
 
 
@@ -122,6 +141,7 @@ def _update(sighting: Sighting, heard: Heard) -> bool:
             sighting.name, sighting.part = task.name, task.part
             sighting.node, sighting.holder = heard.at.node, ""
             sighting.detail = f"after {', '.join(task.via)}" if task.via else ""
+            sighting.calls = task.count
             if task.count > 1:
                 sighting.detail = f"a bundle of {task.count} calls"
         case Cancel():
@@ -135,7 +155,7 @@ def _update(sighting: Sighting, heard: Heard) -> bool:
         case Progress() as progress:
             sighting.state, sighting.detail = "running", f"{progress.fraction * 100:.0f} %"
         case Result() as result:
-            _settle(sighting, "done", "", result.hops)
+            _settle(sighting, "done", _of_bundle(sighting, result) if sighting.calls > 1 else "", result.hops)
         case Failed() as failed:
             _settle(sighting, "failed", f"{failed.error}: {failed.message}", failed.hops)
         case Refused() as refused:
@@ -147,6 +167,20 @@ def _update(sighting: Sighting, heard: Heard) -> bool:
         case Cancelled():
             _settle(sighting, "cancelled", "", ())
     return True
+
+
+def _of_bundle(sighting: Sighting, result: Result) -> str:
+    try:
+        outcomes = bundles.read_outcomes(result, sighting.node, [sighting.id] * sighting.calls)
+    except WireError as error:
+        return f"what became of its {sighting.calls} calls cannot be read: {error}"
+    counts = {
+        "done": sum(isinstance(each, Result) for each in outcomes),
+        "failed": sum(isinstance(each, Failed) for each in outcomes),
+        "refused": sum(isinstance(each, Refused) for each in outcomes),
+        "to go on alone": outcomes.count(None),
+    }
+    return f"of {sighting.calls} calls " + ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _settle(sighting: Sighting, state: str, detail: str, hops: tuple[Hop, ...]) -> None:

@@ -76,6 +76,14 @@ class Member:
         """Whether the node is there, as far as births, wills and beats say."""
         return bool(self.links) and not self.lost
 
+    def state(self, now: int) -> str:
+        """What people are told: there, draining, silent, lost or gone."""
+        if not self.present:
+            return "lost" if self.lost else "gone"
+        if now < self.suspect_until:
+            return "silent"
+        return "draining" if self.leaving else "there"
+
     def available(self, now: int, priority: int = 0) -> bool:
         """Whether new tasks of a priority can go to the node."""
         if now < self.suspect_until or (now < self.full_until and priority <= self.full_priority):
@@ -321,12 +329,6 @@ class Directory:
         member = self.members.get(node)
         return 0 if member is None else member.accepted()
 
-    def travelled(self, node: str, ms: float) -> None:
-        """Learn how long the way to the node and back takes."""
-        member = self.members.get(node)
-        if member is not None:
-            member.experience.travelled(ms)
-
     def added(self, node: str, ms: float, now: int) -> None:
         """Learn what the node and the way to it added to a task, beyond its run time and its wait in the queue."""
         member = self.members.get(node)
@@ -338,10 +340,6 @@ class Directory:
         member = self.members.get(node)
         if member is not None:
             member.experience.costs.learn(name, ms)
-
-    def available(self, now: int) -> list[Member]:
-        """The nodes that new tasks can go to."""
-        return [member for member in self.members.values() if member.available(now)]
 
 
 def _reach(member: Member, link: str) -> None:

@@ -87,7 +87,7 @@ class Outcomes:
             self._large.drop(key)
 
     def get(self, key: Key) -> Answer | None:
-        """The answer given before, None where there was none or it is too old."""
+        """The answer given before, None where there was none or it is kept no longer."""
         kept = self._small.kept.get(key)
         if kept is None and self._large.kept:
             kept = self._large.kept.get(key)

@@ -162,7 +162,12 @@ class Presence:
         links = self._directory.links
         self._next_beat = now + BEAT_EVERY if links else None
         self._seq += 1
-        beat = Beat(
+        beat = self.beat(now, queue, quarantined)
+        return [Send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
+
+    def beat(self, now: int, queue: RunQueue, quarantined: tuple[str, ...]) -> Beat:
+        """The heartbeat as it is now."""
+        return Beat(
             self.incarnation,
             self._seq,
             BEAT_TTL,
@@ -175,7 +180,6 @@ class Presence:
             draining=self._draining,
             quarantined=quarantined,
         )
-        return [Send(link, topics.beat(self._me.site, self._me.node), beat) for link in links]
 
     def cloud_reached(self, up: bool, now: int) -> None:
         """Say with a heartbeat at once whether the cloud can be reached: placement waits for it."""

@@ -109,7 +109,8 @@ class Quarantine:
         if not self._sentences and not self._elsewhere:
             return False
         heard = [names for names, at in self._elsewhere.values() if now - at < HEARSAY]
-        known = {label.partition("#")[0] for names in [*heard, self.names(now)] for label in names}
+        labels = {label for names in [*heard, self.names(now)] for label in names}
+        known = labels | {label.rpartition("#")[0] for label in labels}  # a name may have a # of its own
         return not known.isdisjoint((name, name[:_SHOWN]))
 
     def heard(self, node: str, names: tuple[str, ...], now: int) -> None:

@@ -28,9 +28,6 @@ class Ranking:
         self._key = key
         self._order: list[bytes] = []  # weight and name in one, the first one last
 
-    def __len__(self) -> int:
-        return len(self._order)
-
     def __iter__(self) -> Iterator[str]:
         """The nodes, the one most responsible first."""
         return (place[_WEIGHT:].decode() for place in reversed(self._order))

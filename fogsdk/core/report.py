@@ -68,17 +68,9 @@ def _describe(member: Member, now: int) -> dict[str, Any]:
     learned = member.learned
     measured = learned is not None and learned.extra.count > 0
     return {
-        "state": _state(member, now),
+        "state": member.state(now),
         "reliability": round(learned.reliability(now), 3) if learned else 1.0,
         "faults": round(learned.faults(now), 2) if learned else 0.0,
         "p50_ms": round(learned.extra.p50, 1) if learned and measured else None,
         "p95_ms": round(learned.extra.p95, 1) if learned and measured else None,
     }
-
-
-def _state(member: Member, now: int) -> str:
-    if not member.present:
-        return "lost" if member.lost else "gone"
-    if now < member.suspect_until:
-        return "silent"
-    return "draining" if member.leaving else "there"

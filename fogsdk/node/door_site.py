@@ -32,8 +32,8 @@ _defaults = {"version": "1", "weight": "auto", "split": False, "signature": "", 
 def nodes(node: Node, now: int) -> dict[str, Any]:
     """The site, the node that answers, and every node that it knows, itself first."""
     me = node.me
-    known = [_describe(me.node, "there", node.presence.birth(), _own_beat(node, now))]
-    known[0]["uplink"] = None if me.role != "cloud" else known[0]["uplink"]
+    beat = node.presence.beat(now, node.work.queue, node.work.quarantine.names(now))
+    known = [_describe(me.node, "draining" if beat.draining else "there", node.presence.birth(), beat)]
     known += [_describe_other(member, now) for member in islice(_others(node), MOST_NODES - 1)]
     return {"site": me.site, "node": me.node, "nodes": known}
 
@@ -42,33 +42,10 @@ def _others(node: Node) -> list[Member]:
     return [member for member in node.directory.members.values() if member.node != node.me.node]
 
 
-def _own_beat(node: Node, now: int) -> Beat:
-    """What this node would say of itself now."""
-    queue, measured = node.work.queue, node.presence.measured
-    return Beat(
-        node.presence.incarnation,
-        0,
-        0,
-        running=len(queue.running),
-        queued=len(queue),
-        wait=int(queue.wait(now)),
-        cpu=measured.cpu,
-        memory=measured.memory,
-        quarantined=node.work.quarantine.names(now),
-    )
-
-
 def _describe_other(member: Member, now: int) -> dict[str, Any]:
-    state = "there"
-    if not member.present:
-        state = "lost" if member.lost else "gone"
-    elif now < member.suspect_until:
-        state = "silent"
-    elif member.leaving:
-        state = "draining"
     beat = member.beat if member.present else None
     learned = member.learned
-    said = _describe(member.node, state, member.birth, beat)
+    said = _describe(member.node, member.state(now), member.birth, beat)
     if learned is not None:
         said["reliability"] = round(learned.reliability(now), 3)
         said["round_trip_ms"] = None if learned.link_ms is None else round(learned.link_ms, 1)

@@ -8,7 +8,7 @@ from typing import Any
 from fogsdk.core.commands import Send
 from fogsdk.core.entry import Orphaned
 from fogsdk.core.ledger import Effect, Ledger
-from fogsdk.core.membership import Directory
+from fogsdk.core.membership import Directory, Member
 from fogsdk.wire.messages import Accepted, Ask, Birth, Hop, Reply, Result, Task
 
 
@@ -47,6 +47,11 @@ class Desk:
                         self.hear(Accepted(effect.message.id, node))
         self.now = until
         return out
+
+
+def available(directory: Directory, now: int) -> list[Member]:
+    """The nodes that new tasks can go to."""
+    return [member for member in directory.members.values() if member.available(now)]
 
 
 def sent(effects: Sequence[Effect]) -> list[tuple[str, Any]]:

@@ -23,7 +23,7 @@ from fogsdk.wire.messages import (
     Result,
     Task,
 )
-from tests.core.desk import Desk, asked, orphans, result, sent
+from tests.core.desk import Desk, asked, available, orphans, result, sent
 
 # ---------------------------------------------------------------- the usual way
 
@@ -193,7 +193,7 @@ def test_a_full_node_gets_no_more_than_it_holds_until_a_result_comes_from_it() -
     desk.hear(Refused("t3", "n1", "overloaded", "", 120))
     assert not desk.ledger.has_room("n1")
     assert desk.ledger.has_room("n2")
-    assert [member.node for member in desk.directory.available(119)] == ["n2"]
+    assert [member.node for member in available(desk.directory, 119)] == ["n2"]
     desk.ledger.wait("t3", 0)
     desk.now = 50
     assert orphans(desk.hear(result("t1"))) == [Orphaned("t3", None, "overloaded")], "it need not wait any longer"
@@ -217,7 +217,7 @@ def test_a_node_that_refuses_a_task_for_its_deadline_is_not_full() -> None:
     desk.hand("t2", deadline=100)
     assert desk.hear(Refused("t2", "n1", "overloaded", "", 120)) == [Orphaned("t2", "n1", "overloaded")]
     assert desk.ledger.has_room("n1")
-    assert "n1" in [member.node for member in desk.directory.available(0)]
+    assert "n1" in [member.node for member in available(desk.directory, 0)]
 
 
 def test_no_node_is_believed_that_it_is_full_for_longer_than_it_would_be_asked_anyway() -> None:
@@ -225,7 +225,7 @@ def test_no_node_is_believed_that_it_is_full_for_longer_than_it_would_be_asked_a
     desk.hand("t")
     desk.hear(Refused("t", "n1", "overloaded", "", 10**9))
     assert desk.ledger.entries["t"].avoid == {"n1": LAST_CHECK}
-    assert [member.node for member in desk.directory.available(LAST_CHECK)] == ["n1", "n2"]
+    assert [member.node for member in available(desk.directory, LAST_CHECK)] == ["n1", "n2"]
 
 
 def test_a_refusal_of_one_who_does_not_have_it_changes_nothing() -> None:

@@ -17,6 +17,7 @@ from fogsdk.core.membership import (
     Directory,
 )
 from fogsdk.wire.messages import Beat, Birth, Gone, TaskInfo
+from tests.core.desk import available
 
 
 def birth(incarnation: int = 1, capacity: int = 2, *tasks: str) -> Birth:
@@ -94,7 +95,7 @@ def test_what_was_learned_of_a_node_survives_its_restart() -> None:
     site = directory()
     site.hear("a", "n", birth(1), 0)
     site.ran("n", "add", 7.0)
-    site.travelled("n", 30.0)
+    site.members["n"].experience.travelled(30.0)
     site.hear("a", "n", birth(2), 10)
     assert site.members["n"].ran("add") == 7.0
     assert site.members["n"].travel() == 30.0
@@ -202,11 +203,11 @@ def test_beats_that_overtook_each_other_do_not_turn_back() -> None:
 def test_a_node_that_leaves_or_has_no_workers_gets_nothing_new() -> None:
     site = directory()
     site.hear("a", "n", birth(capacity=0), 0)
-    assert site.available(0) == []
+    assert available(site, 0) == []
     site.hear("a", "n", birth(), 0)
-    assert site.available(0) != []
+    assert available(site, 0) != []
     site.hear("a", "n", Beat(1, 1, 1000, draining=True), 0)
-    assert site.available(0) == []
+    assert available(site, 0) == []
     assert present(site) == ["n"]
 
 
@@ -216,9 +217,9 @@ def test_a_silent_node_is_passed_over_for_twice_as_long_each_time() -> None:
     now = 0
     for factor in (1, 2, 4, 8, 16, 16):
         site.suspect("n", now)
-        assert site.available(now + SUSPECT_FOR * factor - 1) == []
+        assert available(site, now + SUSPECT_FOR * factor - 1) == []
         now += SUSPECT_FOR * factor
-        assert site.available(now) != []
+        assert available(site, now) != []
 
 
 def test_a_suspected_node_that_is_heard_is_trusted_again() -> None:
@@ -226,16 +227,15 @@ def test_a_suspected_node_that_is_heard_is_trusted_again() -> None:
     site.hear("a", "n", birth(), 0)
     site.suspect("n", 0)
     site.answered("n", 10)
-    assert site.available(10) != []
+    assert available(site, 10) != []
     site.suspect("n", 20)
-    assert site.available(20 + SUSPECT_FOR) != [], "its earlier silence is forgotten"
+    assert available(site, 20 + SUSPECT_FOR) != [], "its earlier silence is forgotten"
 
 
 def test_who_is_unknown_changes_nothing() -> None:
     site = directory()
     site.suspect("n", 0)
     site.answered("n", 0, 5)
-    site.travelled("n", 5.0)
     assert site.members == {}
 
 
@@ -261,12 +261,12 @@ def test_the_way_is_guessed_and_then_learned() -> None:
     site.hear("a", "n", birth(), 0)
     member = site.members["n"]
     assert member.travel() == FIRST_LINK_GUESS
-    site.travelled("n", 20.0)
+    site.members["n"].experience.travelled(20.0)
     assert member.travel() == 20.0
     for _ in range(50):
-        site.travelled("n", 2.0)
+        site.members["n"].experience.travelled(2.0)
     assert member.travel() == pytest.approx(2.0, abs=0.1)
-    site.travelled("n", -50.0)
+    site.members["n"].experience.travelled(-50.0)
     assert member.travel() >= 0.0, "clocks do not make the way shorter than nothing"
 
 

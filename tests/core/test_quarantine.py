@@ -246,3 +246,12 @@ def test_unquarantine_lifts_it_and_says_what() -> None:
     wrong = world.ask("n0", "u2", "fog.unquarantine", 7)
     assert isinstance(wrong, Refused)
     assert wrong.reason == "bad-arguments"
+
+
+def test_a_name_with_a_number_sign_of_its_own_is_suspected_by_its_whole_name() -> None:
+    locked = quarantine()
+    locked.heard("n2", ("red#blue#0a1b2c3d", "green#leaf"), 0)
+    for name in ("red#blue", "green#leaf", "green"):  # the last one may be a task of one choice of arguments
+        assert locked.suspects(name, 0)
+    for name in ("red", "blue", "leaf"):
+        assert not locked.suspects(name, 0)

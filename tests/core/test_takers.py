@@ -9,7 +9,7 @@ from fogsdk.core.events import Moving
 from fogsdk.core.ledger import LAST_CHECK
 from fogsdk.core.takers import BYTES_PER_MS, LONGEST_SILENCE, PATIENCE, PROBE_AGAIN, PROBE_EVERY, SILENT_AFTER
 from fogsdk.wire.messages import Accepted, Birth, Progress
-from tests.core.desk import Desk, asked, orphans, result
+from tests.core.desk import Desk, asked, available, orphans, result
 
 
 def test_a_task_is_asked_after_less_and_less_often() -> None:
@@ -61,7 +61,7 @@ def test_a_silent_taker_is_found_within_its_time_and_all_its_tasks_are_given_up(
     lost = [(at, each) for at, each in out if isinstance(each, Orphaned)]
     assert [each for _, each in lost] == [Orphaned("t1", "n1", "silent"), Orphaned("t2", "n1", "silent")]
     assert {at for at, _ in lost} == {SILENT_AFTER}
-    assert [member.node for member in desk.directory.available(desk.now)] == ["n2"]
+    assert [member.node for member in available(desk.directory, desk.now)] == ["n2"]
 
 
 def test_of_a_lone_task_a_node_is_asked_once_at_a_time() -> None:
@@ -97,7 +97,7 @@ def test_how_slow_a_node_is_is_learned_also_from_what_it_answers_too_late() -> N
     desk.now = 1500
     desk.hear(result("t", "n1"))
     assert desk.directory.members["n1"].experience.extra.p95 == 1499
-    assert "n1" in [member.node for member in desk.directory.available(desk.now)], "it lives"
+    assert "n1" in [member.node for member in available(desk.directory, desk.now)], "it lives"
 
 
 def test_a_word_of_the_taker_about_any_task_is_enough() -> None:
