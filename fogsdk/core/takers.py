@@ -63,12 +63,11 @@ class Takers:
 
     def leaves(self, size: int, now: int) -> int:
         """So many bytes are handed out; returns when they will have left, on a slow link."""
-        if self._out_by < now:
-            self._out_by = now
         busy = size * self._slowness // BYTES_PER_MS
-        self.out += busy
-        self._out_by += busy
-        return self._out_by
+        if busy:
+            self.out += busy
+            self._out_by = max(now, self._out_by) + busy
+        return max(now, self._out_by)
 
     def under_way(self, size: int, took: int, now: int) -> None:
         """So many bytes of a large task are on their way now, and those before them ``took`` so long, if any were."""
@@ -86,7 +85,7 @@ class Takers:
         taker = self.by_node.get(node)
         if taker is None:
             taker = self.by_node[node] = Taker(heard=at)
-            self._probes.set(node, at + PROBE_EVERY)
+            self._look_later(node, at)
         taker.ids[id] = None
 
     def release(self, node: str, id: str) -> None:
@@ -128,9 +127,10 @@ class Takers:
         taker = self.by_node[node]
         if now < self._out_by:  # what was handed out may still be on its way, and the question behind it
             taker.owing_since = None
-        quiet_since = max(taker.heard, self._out_by)
-        if taker.owing_since is None and now < quiet_since + PROBE_EVERY:
-            self._probes.set(node, min(quiet_since, now) + PROBE_EVERY)  # it may have left sooner than expected
+            self._look_later(node, now)
+            return None
+        if taker.owing_since is None and now < taker.heard + PROBE_EVERY:
+            self._probes.set(node, taker.heard + PROBE_EVERY)
             return None
         if taker.owing_since is None:
             taker.owing_since = now
@@ -141,6 +141,11 @@ class Takers:
         if now - self._out_by < SLOW_LINK_WITHIN:
             self._slowness = min(64, 2 * self._slowness)
         return True
+
+    def _look_later(self, node: str, now: int) -> None:
+        """When what was handed out has left, and was answered; it may have left sooner than expected."""
+        left = max(0, self._out_by - now)
+        self._probes.set(node, now + PROBE_EVERY + (left if left <= PROBE_EVERY else 0))
 
     def _patience(self, node: str) -> int:
         """How long a node may owe an answer."""

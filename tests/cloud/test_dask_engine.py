@@ -18,9 +18,12 @@ from fogsdk.wire import values
 from fogsdk.wire.messages import TaskInfo
 from tests.node.executor_contract import TASKS, Bench, ExecutorContract, alive, at_bench, on_a_loop
 from tests.node.pool_support import family, until
+from tests.support.fixtures import no_process_is_left
 from tests.support.ports import free_port
 from tests.support.processes import Processes, Program
 from tests.support.waiting import eventually
+
+__all__ = ["no_process_is_left"]
 
 MODULES = [TASKS, "tests.cloud.cloud_tasks"]
 MIB = 2**20

@@ -124,6 +124,19 @@ def test_without_a_link_nobody_is_taken_for_silent_and_with_one_everything_is_as
     assert asked(out, "t1") == asked(out, "t2") == [20_000]
 
 
+def test_what_is_handed_out_all_the_while_keeps_no_silent_node_from_being_found() -> None:
+    desk = Desk(answers=("n2",))
+    desk.hand("lost", "n1")
+    for number in range(100):
+        lost = orphans(desk.run(20 * number))
+        if lost:
+            break
+        desk.hand(f"t{number}", "n2", body=b"small")
+        desk.hear(result(f"t{number}", "n2"))
+    assert lost
+    assert desk.now <= SILENT_AFTER + 20
+
+
 def test_what_was_answered_is_no_longer_on_its_way() -> None:
     """A node that falls silent after a stream of arguments is found as soon as ever, and so is a task that is lost."""
     desk = Desk(answers=("n2",))

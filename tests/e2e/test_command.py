@@ -89,7 +89,7 @@ sys.exit(main())
 def test_where_a_library_of_the_daemon_is_missing_it_says_what_to_install(processes: Processes, tmp_path: Path) -> None:
     node = processes.start_python("-c", WITHOUT_ZEROCONF, cwd=tmp_path)
     assert node.wait() == 1
-    assert "pip install 'fogsdk[node]'" in node.output
+    assert 'pip install "fogsdk[node]"' in node.output
     assert "Traceback" not in node.output
 
 

@@ -118,12 +118,12 @@ def test_a_state_over_the_limit_is_refused_by_the_node_too(device: RawDevice) ->
         "id": "big",
         "name": "give_back",
         "body": b"\x82\x80\xa0",
-        "state": bytes(limits.RECORD_SIZE + 1),
+        "state": bytes(limits.STATE_SIZE + 1),
     }
     device.send(task, "n1", as_json=False)
     refused = device.outcome("big")
     assert (refused["type"], refused["reason"]) == ("refused", "too-large")
-    assert str(limits.RECORD_SIZE) in refused["message"]
+    assert str(limits.STATE_SIZE) in refused["message"]
 
 
 def test_a_message_over_the_limit_is_refused_unread(device: RawDevice) -> None:
