@@ -153,7 +153,7 @@ def _check(spec: TaskSpec) -> None:
         problem = f"names that begin with {RESERVED!r} are the nodes' own: choose another"
     elif spec.weight not in WEIGHTS:
         problem = f"weight is one of {', '.join(WEIGHTS)}, not {spec.weight!r}"
-    elif inspect.iscoroutinefunction(spec.function):
+    elif inspect.iscoroutinefunction(spec.function) or inspect.isasyncgenfunction(spec.function):
         problem = "a task is an ordinary function: one made with async def returns no result by itself"
     elif (spec.split is None) != (spec.merge is None):
         problem = "split and merge come together"
@@ -178,7 +178,7 @@ def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
 
 
 def _line(function: Callable[..., Any]) -> int:
-    return getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+    return getattr(getattr(inspect.unwrap(function), "__code__", None), "co_firstlineno", 0)
 
 
 def _place(function: Callable[..., Any]) -> str:

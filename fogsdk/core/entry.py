@@ -20,7 +20,8 @@ class Entry:
     one. ``second`` is the node that was given it too, at ``second_at``, as the taker was late; ``late`` is where it
     waits for that. ``former`` are takers that were lost and may live, and when each was given it. ``instead`` is the
     node to which one of them sent it on, and ``behind_since`` is when nodes began to say that they lack what it goes on
-    from. ``lost`` is its trace so far. ``out`` is what ``Takers.out`` was when it was handed out behind large ones.
+    from. ``lost`` is its trace so far. ``way`` is the link on which it was handed out behind large ones, and what
+    ``Takers.out`` said of that then.
     """
 
     task: Task
@@ -44,7 +45,7 @@ class Entry:
     cost: float = 0.0
     key: str | None = None
     late: Line[str] | None = None
-    out: int = 0
+    way: tuple[str, int] | None = None
 
     def holders(self) -> list[str]:
         """The nodes that may have the task."""

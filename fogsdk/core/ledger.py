@@ -95,15 +95,16 @@ class Ledger:
         if id not in self._first or entry.taker is not None:  # else it was just handed in
             self._release(entry, id)
             self._rest(entry, id)
+            entry.way = None
         member = self._directory.members.get(node)
         if member is None or not member.links:
             return self.wait(id, now)
         at_once = min(len(entry.task.body), self.inline)
-        check_at = FIRST_CHECK + self._takers.leaves(at_once, now)
+        check_at = FIRST_CHECK + self._takers.leaves(at_once, member.links[0], now)
         if check_at == now + FIRST_CHECK:
             self._first[id] = check_at
         else:
-            entry.out = self._takers.out
+            entry.way = member.links[0], self._takers.out(member.links[0])
             self._look_at(id, check_at)
         entry.taker, entry.link, entry.held = node, member.links[0], False
         entry.sent_at, entry.interval, entry.cost = now, check_at - now, cost
@@ -207,8 +208,8 @@ class Ledger:
         node = answering(reply) or (entry.taker if entry is not None else None)
         if node is not None:
             self._takers.heard(node, now)
-        if entry is not None and entry.out and node == entry.taker:
-            self._takers.arrived(entry.out, now)
+        if entry is not None and entry.way is not None and node == entry.taker:
+            self._takers.arrived(*entry.way, now)
         if entry is None:
             stray = isinstance(reply, Accepted) and reply.id in self._ended
             return [*self.cancel(node, reply.id)] if stray and node else []
@@ -241,7 +242,7 @@ class Ledger:
         self._rest(entry, event.id)
         self._due.set(event.id, now + FIRST_CHECK)
         if event.up:
-            self._takers.under_way(event.size, event.took, now)
+            self._takers.under_way(event.size, event.took, entry.link, now)
             entry.sent_at = now  # what is learned of the node is to be about the node
         if event.done and entry.second_at is None and not entry.to:
             entry.late = self.hedging.handed_out(entry.task, now)
@@ -317,7 +318,7 @@ class Ledger:
         if node is None or member is None or not member.present or member.silences:
             return False
         entry.taker, entry.link, entry.held = node, member.link or "", False
-        entry.sent_at, entry.interval, entry.cost = at, FIRST_CHECK, 0.0
+        entry.sent_at, entry.interval, entry.cost, entry.way = at, FIRST_CHECK, 0.0, None
         member.handed += 1
         self._takers.take(node, id, at)
         self._due.set(id, at + FIRST_CHECK)

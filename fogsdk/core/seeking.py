@@ -50,7 +50,8 @@ class Seeking:
         key = question.key
         if key in self._searches:
             return []
-        self._waiting.pop(key, None)
+        if self._waiting.pop(key, None) is not None:
+            self._timers.drop(key)
         awaited = dict.fromkeys(nodes[:MOST_ASKED])
         if not awaited:
             return [Sought(key, None)]

@@ -42,8 +42,8 @@ class Takers:
         self.by_node: dict[str, Taker] = {}
         self._directory = directory
         self._probes: Timers[str] = Timers()
-        self.out = 0
-        """How long a slow link was busy, in milliseconds, with all that was handed out so far."""
+        self._out: dict[str, int] = {}  # how long each link was busy so far, if it is slow, and with what was answered
+        self._answered: dict[str, int] = {}
         self._out_by = 0
         self._slowness = 1
         self.deadline: Callable[[], int | None] = self._probes.next
@@ -61,24 +61,30 @@ class Takers:
 
     # ------------------------------------------------------------ what is handed out and what comes back
 
-    def leaves(self, size: int, now: int) -> int:
-        """So many bytes are handed out; returns when they will have left, on a slow link."""
+    def leaves(self, size: int, link: str, now: int) -> int:
+        """So many bytes are handed out; returns when they will have left, where links are slow."""
         busy = size * self._slowness // BYTES_PER_MS
         if busy:
-            self.out += busy
+            self._out[link] = self._out.get(link, 0) + busy
             self._out_by = max(now, self._out_by) + busy
         return max(now, self._out_by)
 
-    def under_way(self, size: int, took: int, now: int) -> None:
+    def out(self, link: str) -> int:
+        """How long a link was busy, in milliseconds, with all that was handed out on it so far."""
+        return self._out.get(link, 0)
+
+    def under_way(self, size: int, took: int, link: str, now: int) -> None:
         """So many bytes of a large task are on their way now, and those before them ``took`` so long, if any were."""
         busy = took or size * self._slowness // BYTES_PER_MS
-        self.out += busy
+        self._out[link] = self._out.get(link, 0) + busy
         self._out_by = max(self._out_by, now + busy)
 
-    def arrived(self, out: int, now: int) -> None:
-        """What was handed out before ``out`` was more than this has left: on a link everything goes in order, and some
-        of it was answered."""
-        self._out_by = min(self._out_by, now + self.out - out)
+    def arrived(self, link: str, out: int, now: int) -> None:
+        """What was handed out before ``out`` of a link was more than this has left: on a link everything goes in order,
+        and some of it was answered."""
+        self._answered[link] = max(out, self._answered.get(link, 0))
+        left = sum(busy - self._answered.get(each, 0) for each, busy in self._out.items())
+        self._out_by = min(self._out_by, now + left)
 
     def take(self, node: str, id: str, at: int) -> None:
         """A node was given a task."""
@@ -108,6 +114,7 @@ class Takers:
 
     def recheck(self, now: int) -> None:
         """A link came or went: everybody has time again."""
+        self._answered = dict(self._out)  # what was on its way is lost, or there
         for node, taker in self.by_node.items():
             taker.heard, taker.owing_since = now, None
             self._probes.set(node, now + PROBE_EVERY)

@@ -78,8 +78,9 @@ class CoapDriver:
                 self._loop.call_soon_threadsafe(self._turn)
 
     def attend(self, _task: str, timeout: float | None) -> float | None:
-        """All waiting is done by this driver's thread; returns the ``timeout``. Raises FogError in a callback."""
-        if self.on_this_thread():
+        """All waiting is done by this driver's thread; returns the ``timeout``. Raises FogError in a callback
+        without one."""
+        if self.on_this_thread() and timeout is None:
             raise FogError(IN_A_CALLBACK)
         return timeout
 

@@ -111,12 +111,12 @@ class Turns:
 
     def attend(self, task: str, timeout: float | None) -> float | None:
         """Take the turns until a task is settled, if it is the only one that is out. Returns what is left of
-        ``timeout``, in seconds: it may be needed yet, since others may submit, too. Raises FogError in a callback: none
-        comes while that waits."""
+        ``timeout``, in seconds: it may be needed yet, since others may submit, too. Raises FogError in a callback
+        without one: nothing comes while that waits."""
         ears, me = self._ears, threading.get_ident()
-        if self._reader == me:
+        if self._reader == me and timeout is None:
             raise FogError(IN_A_CALLBACK)
-        if ears is None or not self._is_lone(task):
+        if ears is None or not self._is_lone(task) or self._reader == me:
             return timeout
         until = inf if timeout is None else time.monotonic() + timeout
         own_awake_by = self.awake_by

@@ -216,7 +216,8 @@ class Daemon:
     async def _on_broker(self, url: str, added: bool) -> None:
         broker = parse(url)
         if added:
-            if not may_log_in(broker, self._login, map(parse, self.runtime.brokers)):
+            known = str(broker) in self.runtime.brokers
+            if not known and not may_log_in(broker, self._login, map(parse, self.settings.brokers)):
                 self._notes.add(Note("announced", f"{url} is announced and has no TLS: it gets no login of this node"))
             elif len(self.runtime.brokers) < MOST:
                 self.runtime.add_broker(broker)

@@ -16,6 +16,8 @@ MANY = (
     f"more than {limits.VALUES} values, which is the limit; send them as a typed array or a byte string, or as `body`, "
     "which is not looked into"
 )
+FEW = 2048
+"""Data items among which keys of any kind take milliseconds."""
 MANY_IN_JSON = f"more than {limits.JSON_VALUES} values, which is the limit in JSON; ask for it in CBOR"
 
 
@@ -40,7 +42,6 @@ _DATA: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES} if _GUARDED else {
 _ARRAYS, _SIMPLE = 0x80, 0xE0  # the first of the first bytes of arrays, maps and tags, and of what comes after them
 # Keys that are numbers can be chosen so that a map of them takes hours to build.
 _STRICT: dict[str, Any] = {"strict_hashable_types": True} if _GUARDED else {}
-_FEW = 8 * 1024  # bytes in which there are so few keys that it takes milliseconds
 _MESSAGE: dict[str, Any] = {"semantic_decoders": _NO_REFERENCES | _TAGS_KEPT, **_STRICT} if _GUARDED else {}
 
 
@@ -71,12 +72,17 @@ def read_foreign(data: Body, depth: int) -> Any:
     return _read(data, depth)
 
 
-def _check_count(payload: Body, most: int = limits.VALUES, said: str = MANY) -> None:
+def _check_count(payload: Body) -> None:
+    if _has_more(payload, limits.VALUES):
+        raise TooLarge(MANY)
+
+
+def _has_more(payload: Body, most: int) -> bool:
     """Go from head to head, over strings and into all else, until there are too many (RFC 8949, section 3)."""
     at, end = 0, len(payload)
     for _ in range(most):
         if at >= end:
-            return
+            return False
         major, info = payload[at] >> 5, payload[at] & 31
         at += 1
         if 24 <= info < 28:
@@ -87,7 +93,7 @@ def _check_count(payload: Body, most: int = limits.VALUES, said: str = MANY) -> 
             info = 0
         if major in (2, 3):
             at += info
-    raise TooLarge(said)
+    return True
 
 
 def _place(message: dict[Any, Any], shelf: list[tuple[memoryview, bool]]) -> int:
@@ -107,9 +113,14 @@ def read_shown(data: Body, depth: int) -> Any:
     Raises TooLarge for more than ``limits.JSON_VALUES`` data items, and WireError as :func:`read_data` does, and for
     keys of maps that are neither text nor bytes, where there may be many.
     """
-    if len(data) > limits.JSON_VALUES:
-        _check_count(data, limits.JSON_VALUES, MANY_IN_JSON)
-    return read_data(data, depth, None, _STRICT if len(data) > _FEW else {})
+    if not _has_more(data, FEW):
+        return read_data(data, depth)
+    if _has_more(data, limits.JSON_VALUES):
+        raise TooLarge(MANY_IN_JSON)
+    try:
+        return read_data(data, depth, None, _STRICT)
+    except WireError as error:
+        raise WireError(f"{error}; ask for it in CBOR") from error
 
 
 def read_data(data: Body, depth: int, tag_hook: Any = None, options: Mapping[str, Any] = MappingProxyType({})) -> Any:

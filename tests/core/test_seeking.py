@@ -34,6 +34,14 @@ def test_one_more_than_may_be_waits_and_ends_too() -> None:
     assert ended["mine"] <= 2 * SEEK_WITHIN + ASK_AGAIN
 
 
+def test_one_that_waits_and_has_nobody_to_ask_any_more_ends_at_once_and_hinders_no_other() -> None:
+    seeking = full()
+    for number in range(10):
+        seeking.begin(Seek(f"w{number}"), NODES, 0)
+    assert seeking.begin(Seek("w3"), [], 100) == [Sought("w3", None)]
+    assert len(ends(seeking, 10_000)) == MOST_SEARCHES + 9
+
+
 def test_one_that_waits_and_is_begun_by_another_call_ends_though_an_answer_is_lost() -> None:
     seeking = full()
     seeking.begin(Seek("mine"), NODES, 0)

@@ -176,6 +176,16 @@ def test_what_went_after_it_may_be_on_its_way_still() -> None:
     assert not orphans(desk.run(3000 + PROBE_EVERY))
 
 
+def test_an_answer_over_one_link_says_nothing_of_another() -> None:
+    desk = Desk("n1", answers=("n2",))
+    desk.directory.link_up("b", 0)
+    desk.directory.hear("b", "n2", Birth(1, "fog", 2), 0)
+    desk.hand("large", "n1", body=bytes(3000 * BYTES_PER_MS))
+    desk.hand("other", "n2", body=bytes(10 * BYTES_PER_MS))
+    desk.hear(result("other", "n2"))
+    assert asked(desk.run(3000), "large") == []
+
+
 def test_of_a_body_in_chunks_what_is_under_way_may_be_on_its_way_and_no_more() -> None:
     """As long as those before it took, where there were any."""
     for took, until in ((0, 200), (40, 40)):

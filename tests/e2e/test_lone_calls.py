@@ -222,6 +222,8 @@ def test_who_waits_for_a_task_in_a_callback_is_told_that_nothing_would_come(fog:
                 ask()
             except FogError as error:
                 told.append(error)
+        with pytest.raises(WaitedTooLong):
+            fog.submit("increment", 2).result(0)
         there.set()
 
     future = fog.submit("increment", 1)

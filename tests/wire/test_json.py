@@ -269,6 +269,6 @@ def test_keys_that_collide_are_not_put_into_a_map() -> None:
     """A map of these would take hours: all have one hash. A few of any kind are told."""
     count = 20_000
     keys = b"".join(cbor2.dumps((2**61 - 1) * number) + b"\x00" for number in range(1, count + 1))
-    with pytest.raises(WireError):
+    with pytest.raises(WireError, match="map key must be a text string or byte string, not int; ask for it in CBOR"):
         to_json_shown(scalars.head(scalars.MAP, count) + keys)
-    assert to_json_shown(values.encode({1: "one", 2.5: "more"})) == {"1": "one", "2.5": "more"}
+    assert to_json_shown(values.encode({1: "one", 2.5: "m" * 100_000})) == {"1": "one", "2.5": "m" * 100_000}
