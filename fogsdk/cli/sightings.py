@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fogsdk.cli.observer import Heard
+from fogsdk.core.held import Key
 from fogsdk.errors import WireError
 from fogsdk.wire import bundles
 from fogsdk.wire.messages import (
@@ -32,9 +33,6 @@ from fogsdk.wire.messages import (
 
 MOST = 10_000
 """Tasks that are kept in mind; the oldest are forgotten, as the answers of some are never heard."""
-
-_Key = tuple[str, str]
-"""A sender, and the id that it gave."""
 
 
 @dataclass
@@ -90,9 +88,9 @@ class Sightings:
     """The tasks on their way, oldest first."""
 
     def __init__(self) -> None:
-        self.tasks: OrderedDict[_Key, Sighting] = OrderedDict()
-        self._settled: OrderedDict[_Key, None] = OrderedDict()
-        self._bundles: OrderedDict[_Key, Sighting] = OrderedDict()
+        self.tasks: OrderedDict[Key, Sighting] = OrderedDict()
+        self._settled: OrderedDict[Key, None] = OrderedDict()
+        self._bundles: OrderedDict[Key, Sighting] = OrderedDict()
 
     def take(self, heard: Heard) -> Sighting | None:
         """Take in a message; returns the task that it is about, unless it tells nothing new. A task that is

@@ -295,16 +295,8 @@ class Client:
         lonely = not any(member.present for member in self.directory.members.values())
         if not lonely or now - entry.submitted < LONELY_AFTER:
             return []
+        missing, hint = f"no fog node is there on site {self.site!r}", "Is fognode running there? "
         if not self.directory.links:
-            return [
-                Note(
-                    "lonely",
-                    "no broker is connected: tasks wait for one until their deadline, if they have any. "
-                    "`fog doctor` tells more",
-                )
-            ]
-        text = (
-            f"no fog node is there on site {self.site!r}: tasks wait for one until their deadline, if they have any. "
-            "Is fognode running there? `fog doctor` tells more"
-        )
-        return [Note("lonely", text)]
+            missing, hint = "no broker is connected", ""
+        wait = "tasks wait for one until their deadline, if they have any"
+        return [Note("lonely", f"{missing}: {wait}. {hint}`fog doctor` tells more")]

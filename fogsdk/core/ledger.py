@@ -208,11 +208,11 @@ class Ledger:
         node = answering(reply) or (entry.taker if entry is not None else None)
         if node is not None:
             self._takers.heard(node, now)
-        if entry is not None and entry.way is not None and node == entry.taker:
-            self._takers.arrived(*entry.way, now)
         if entry is None:
             stray = isinstance(reply, Accepted) and reply.id in self._ended
             return [*self.cancel(node, reply.id)] if stray and node else []
+        if entry.way is not None and node == entry.taker:
+            self._takers.arrived(*entry.way, now)
         match reply:
             case Accepted() | Progress():
                 return self._keeps(entry, reply)

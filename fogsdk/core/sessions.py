@@ -26,7 +26,6 @@ from fogsdk.errors import TaskRefused, WireError
 from fogsdk.wire import limits, values
 from fogsdk.wire.messages import Expired, Failed, Refused, Result, Task
 
-"""Bytes of CBOR in a session's state."""
 SESSION_KEEP = 7 * 86_400_000
 """Milliseconds for which a session is kept after its last step, if that does not say otherwise."""
 MOST_HEADS = 4

@@ -55,11 +55,11 @@ class ForkServer:
         while not (await asyncio.wait({self._loaded}, timeout=_LONG))[0]:
             log.warning("still importing %s: the node is there when that is done", ", ".join(self._modules))
         problem = self._loaded.result()
-        if problem is None and self._modules and not self.tasks:
-            log.warning("no function in %s is a task: is @fogsdk.task above it?", ", ".join(self._modules))
         if problem is not None:
             how = how_it_ended(await asyncio.to_thread(self._process.wait))
             raise ConfigError(problem or f"importing the task modules ended the process: it {how}")
+        if self._modules and not self.tasks:
+            log.warning("no function in %s is a task: is @fogsdk.task above it?", ", ".join(self._modules))
 
     def fork(self, number: int, connection: socket.socket) -> None:
         """Ask for a worker that serves ``connection``; the caller closes its own copy.

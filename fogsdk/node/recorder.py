@@ -58,10 +58,11 @@ class Recorder:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         """Raises ConfigError for a file that cannot be written, and for one with anything else in it."""
+        whole = 0
         try:
             if path.exists() and path.stat().st_size:
                 next(read(path))
-            whole = sum(_LENGTH.size + len(record) for record in _records(path)) if path.exists() else 0
+                whole = sum(_LENGTH.size + len(record) for record in _records(path))
             self._file = path.open("ab", buffering=0)
             self._file.truncate(whole)
         except OSError as error:

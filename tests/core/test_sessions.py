@@ -8,7 +8,7 @@ import pytest
 
 from fogsdk.core.events import Drain, LinkDown
 from fogsdk.core.sessions import merge
-from fogsdk.wire import values
+from fogsdk.wire import limits, values
 from fogsdk.wire.messages import Cancelled, Expired, Failed, Refused, Result
 from tests.core.durable_site import NODES, site
 from tests.core.world import World
@@ -123,10 +123,11 @@ def test_a_step_that_is_withdrawn_while_it_runs_has_no_effect() -> None:
 
 
 def test_a_state_that_is_too_large_fails_the_step_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fogsdk.core.sessions.limits.STATE_SIZE", 2)
+    assert limits.STATE_SIZE == 1024 * 1024
+    monkeypatch.setattr("fogsdk.wire.limits.STATE_SIZE", 2)
     world = site()
     tag = steps(world, 1)
-    monkeypatch.setattr("fogsdk.core.sessions.limits.STATE_SIZE", 0)
+    monkeypatch.setattr("fogsdk.wire.limits.STATE_SIZE", 0)
     failed = take(world, 2, tag)
     assert isinstance(failed, Failed)
     assert failed.error == "StateTooLarge"
