@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def no_process_is_left() -> Iterator[None]:
     before = set(psutil.pids())
     yield
     check_none_left(before)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that the user mosquitto can look into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 ALL = ("increment", "echo", "burn")
-ECHOES = ("increment", "echo")
-"""What one does that only sends back what it is sent."""
+QUICK = ("increment", "echo")
+"""What those do that have no worker to compute in."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Peer:
     """One contender: its module here, its name in the tables, what it needs. It has a ``broker`` started for it, or
     serves one of its ``own``, a mosquitto.
 
-    ``packages`` are what pip installs, the first the one whose version is told.
+    ``packages`` are what pip installs, the first the one whose version is told. An ``is_echo`` only sends back what it
+    is sent.
     """
 
     module: str
@@ -24,14 +25,16 @@ class Peer:
     broker: Literal["mosquitto", "redis", "own", ""] = ""
     packages: tuple[str, ...] = ()
     works: tuple[str, ...] = ALL
+    is_echo: bool = False
 
 
 PEERS = (
-    Peer("raw_mqtt", "raw-socket MQTT echo", "floor", "mosquitto", works=ECHOES),
-    Peer("paho_echo", "paho-mqtt 3.1.1 echo", "floor", "mosquitto", ("paho-mqtt",), ECHOES),
+    Peer("raw_mqtt", "raw-socket MQTT echo", "floor", "mosquitto", works=QUICK, is_echo=True),
+    Peer("paho_echo", "paho-mqtt 3.1.1 echo", "floor", "mosquitto", ("paho-mqtt",), QUICK, is_echo=True),
     Peer("pipe", "one pipe to a worker", "floor"),
     Peer("composed", "composed floor", "floor", "mosquitto"),
     Peer("obvious", "the obvious way", "floor", "mosquitto", ("paho-mqtt",)),
+    Peer("fog_bare", "fogsdk's device, a node without workers", "floor", "mosquitto", works=QUICK),
     Peer("fog_mqtt", "fogsdk over MQTT", "fogsdk", "own"),
     Peer("fog_elsewhere", "fogsdk over MQTT, broker elsewhere", "fogsdk", "mosquitto"),
     Peer("fog_coap", "fogsdk over CoAP (64 KiB: 4 at once)", "fogsdk", "", ("aiocoap",)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import os
@@ -66,6 +67,10 @@ log_type warning
 log_type notice
 connection_messages false
 """
+
+
+class PortTaken(ConnectionFailed):
+    """Another program listens where a broker was to."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Broker:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self) -> None:
-        """Start it and wait until it accepts connections; raises ConnectionFailed with what it printed."""
+        """Start it and wait until it accepts connections; raises PortTaken or ConnectionFailed, with what it said."""
         self._open_socket()
         for left in (2, 1, 0):
             try:
@@ -289,6 +294,7 @@ class Broker:
         while not await answers(listener.address, listener.port, listener.tls):
             if process.returncode is not None:
                 why = await self._last_words(process)
+                _bindable(listener)  # another program may have been quicker
                 raise ConnectionFailed(f"no broker on {listener}: {why}")
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
@@ -369,7 +375,8 @@ def _first_listener(config: Path) -> _Listener:
 
 
 def _bindable(listener: _Listener) -> _Listener:
-    """Return it with a free port for 0; raises ConnectionFailed where another program listens already."""
+    """Return it with a free port for 0; raises PortTaken where another program listens already, and ConnectionFailed
+    where this one cannot."""
     ports = [listener.port] if listener.port else random.sample(_FREE_PORTS, 20)
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     for port in ports:
@@ -381,6 +388,7 @@ def _bindable(listener: _Listener) -> _Listener:
                 return replace(listener, port=port)
             except OSError as error:
                 problem = error
-    raise ConnectionFailed(
-        f"a broker cannot listen on {listener}: {problem.strerror}; end the program that does, or choose another port"
-    ) from problem
+    said = f"a broker cannot listen on {listener}: {problem.strerror}"
+    if problem.errno == errno.EADDRINUSE:
+        raise PortTaken(f"{said}; end the program that does, or choose another port") from problem
+    raise ConnectionFailed(f"{said}; choose an address of this computer, and a port this user may have") from problem

@@ -229,7 +229,7 @@ class Daemon:
         settings = self.settings
         if settings.broker == "none" or (settings.broker == "auto" and await self._one_is_there()):
             return
-        from fogsdk.node.broker import Broker
+        from fogsdk.node.broker import Broker, PortTaken
 
         kind = "auto" if settings.broker == "auto" else settings.broker
         broker = Broker(
@@ -242,12 +242,13 @@ class Daemon:
         )
         try:
             await broker.start()
-        except ConnectionFailed:
+        except PortTaken:
             if settings.broker != "auto":
                 raise
-            log.info("port %d is taken; taking what serves there for the site's broker", settings.broker_port)
-            host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-            self.runtime.add_broker(parse(f"mqtt://{host}:{settings.broker_port}"))
+            there = parse(broker.url)
+            if str(there) not in self.runtime.brokers:
+                log.info("port %d is taken: what serves there, %s, is to be the site's broker", broker.port, there)
+                self.runtime.add_broker(there)
             return
         self._broker = broker
         log.info("serving a broker (%s) at %s port %d", broker.kind, settings.host, broker.port)
@@ -267,7 +268,10 @@ class Daemon:
                 missing_since = now
             elif now - missing_since >= LOOK_FOR_BROKERS:
                 self._found.clear()
-                await self._serve_broker()
+                try:
+                    await self._serve_broker()
+                except ConnectionFailed as error:
+                    self._notes.add(Note("no-broker", str(error)))
 
     async def _one_is_there(self) -> bool:
         if self.settings.brokers or self.settings.broker_config:

@@ -19,7 +19,7 @@ import pytest
 from fogsdk.errors import ConfigError, ConnectionFailed
 from fogsdk.node import broker as module
 from fogsdk.node import broker_follow
-from fogsdk.node.broker import Broker, find_mosquitto
+from fogsdk.node.broker import Broker, PortTaken, find_mosquitto
 from tests.broker.mqtt import TIMEOUT, Client, serving
 from tests.support.ports import accepts, free_port
 from tests.support.processes import Processes
@@ -216,8 +216,31 @@ def test_where_the_kernel_does_not_see_to_it_a_watcher_ends_what_outlives_its_pa
 def test_a_taken_port_is_a_clear_error(kind: Kind) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConnectionFailed, match=f"127.0.0.1 port {port}: Address already in use"):
+        with pytest.raises(PortTaken, match=f"127.0.0.1 port {port}: Address already in use; end the program"):
             asyncio.run(Broker(port=port, kind=kind).start())
+
+
+def test_an_address_that_is_not_this_computers_is_not_called_taken(kind: Kind) -> None:
+    with pytest.raises(ConnectionFailed, match="Cannot assign requested address; choose an address of") as raised:
+        asyncio.run(Broker("192.0.2.1", port=free_port(), kind=kind, insecure_lan=True).start())
+    assert not isinstance(raised.value, PortTaken)
+
+
+def test_a_port_that_another_took_while_it_was_started_is_called_taken(
+    monkeypatch: pytest.MonkeyPatch, open_folder: Path
+) -> None:
+    look = module._bindable
+
+    def look_too_early(listener: module._Listener) -> module._Listener:
+        monkeypatch.setattr(module, "_bindable", look)
+        return listener
+
+    monkeypatch.setattr(module, "_bindable", look_too_early)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = open_folder / "mosquitto.conf"
+        config.write_text(f"listener {taken.getsockname()[1]} 127.0.0.1\nallow_anonymous true\n")
+        with pytest.raises(PortTaken):
+            asyncio.run(Broker(config=config).start())
 
 
 def test_the_error_of_a_broker_that_does_not_come_up_says_what_it_printed(tmp_path: Path) -> None:

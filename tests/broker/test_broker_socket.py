@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -71,14 +71,6 @@ def place_of(broker: Broker) -> Path:
         return Path(connection.getpeername())
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """One that the user mosquitto can look into, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
 def test_messages_pass_between_it_and_tcp_and_it_is_gone_with_the_broker() -> None:
     with serving(kind="mosquitto") as broker, Client(broker.port) as other:
         speaker = Speaker(broker.port, broker.local)
@@ -104,8 +96,8 @@ def test_nobody_else_can_look_into_its_folder() -> None:
         assert stat.S_IMODE(mode) == 0o700
 
 
-def test_who_comes_by_it_needs_a_login_where_others_do(folder: Path) -> None:
-    passwords = folder / "passwd"
+def test_who_comes_by_it_needs_a_login_where_others_do(open_folder: Path) -> None:
+    passwords = open_folder / "passwd"
     passwords.write_text("node-1:secret\n")
     subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
     passwords.chmod(0o644)
@@ -120,7 +112,7 @@ def test_who_comes_by_it_needs_a_login_where_others_do(folder: Path) -> None:
         node.connection.close()
 
 
-def test_where_nobody_is_at_it_the_way_is_tcp(folder: Path) -> None:
+def test_where_nobody_is_at_it_the_way_is_tcp(open_folder: Path) -> None:
     with serving(kind="mosquitto") as broker:
         nobody = broker_socket.BrokerSocket()
         speaker = Speaker(broker.port, nobody.connect)
@@ -131,11 +123,13 @@ def test_where_nobody_is_at_it_the_way_is_tcp(folder: Path) -> None:
         speaker.connection.close()
 
 
-def test_a_mosquitto_that_knows_no_such_sockets_serves_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = folder / "mosquitto"
+def test_a_mosquitto_that_knows_no_such_sockets_serves_without(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = open_folder / "mosquitto"
     old.write_text(OLD.format(mosquitto=find_mosquitto()))
     old.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{open_folder}:/usr/bin:/bin")
     with serving(kind="mosquitto") as broker:
         assert broker.local() is None
         with Client(broker.port):
@@ -154,9 +148,9 @@ def test_a_mosquitto_that_knows_no_such_sockets_serves_without(folder: Path, mon
     ids=["too deep", "no user of that name", "a space", "a newline", "not UTF-8"],
 )
 def test_where_there_is_no_place_for_one_nothing_is_left_behind(
-    place: str, users: tuple[str, ...], why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, users: tuple[str, ...], why: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = folder / place
+    there = open_folder / place
     there.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(there))
     with pytest.raises(OSError, match=why):
@@ -165,15 +159,15 @@ def test_where_there_is_no_place_for_one_nothing_is_left_behind(
 
 
 def test_a_broker_whose_socket_would_have_a_space_in_its_path_removes_no_file_of_others(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """mosquitto takes a path as far as the space, and removes what lies there to make its socket."""
-    (folder / "my").write_text("precious")
-    (folder / "my folder").mkdir(mode=0o755)
-    monkeypatch.setattr(tempfile, "tempdir", str(folder / "my folder"))
+    (open_folder / "my").write_text("precious")
+    (open_folder / "my folder").mkdir(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder / "my folder"))
     with serving(kind="mosquitto") as broker:
         assert broker.local() is None
-    assert (folder / "my").read_text() == "precious"
+    assert (open_folder / "my").read_text() == "precious"
 
 
 def test_a_broker_that_is_killed_comes_back_without_its_socket_when_the_folder_is_gone() -> None:
@@ -199,8 +193,8 @@ def test_a_broker_that_is_killed_comes_back_without_its_socket_when_the_folder_i
 
 
 @pytest.mark.parametrize("how", ["open to all", "another user's", "a link"])
-def test_who_made_the_folder_anew_is_not_trusted(how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+def test_who_made_the_folder_anew_is_not_trusted(how: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
     place = broker_socket.BrokerSocket()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place.path)
@@ -216,36 +210,38 @@ def test_who_made_the_folder_anew_is_not_trusted(how: str, folder: Path, monkeyp
                 pytest.skip("needs root, to give a folder to another user")
             os.chown(private, 12345, -1)
         else:
-            private.symlink_to(private.rename(folder / "elsewhere"))
+            private.symlink_to(private.rename(open_folder / "elsewhere"))
         assert place.connect() is None
     place.close()
 
 
 def test_what_a_killed_process_left_behind_is_removed_by_the_next_one(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = "from fogsdk.node.broker_socket import BrokerSocket as S; import os; s = S(); open(s.path, 'w'); "
     killed = [sys.executable, "-c", made + "print(s.path, flush=True); os.kill(os.getpid(), 9)"]
-    path = subprocess.run(killed, env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.PIPE, check=False).stdout
+    path = subprocess.run(
+        killed, env={**os.environ, "TMPDIR": str(open_folder)}, stdout=subprocess.PIPE, check=False
+    ).stdout
     left = Path(path.decode().strip())
     assert left.exists()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
     first, second = broker_socket.BrokerSocket(), broker_socket.BrokerSocket()
-    assert {each.name for each in folder.iterdir()} == {Path(each.path).parent.name for each in (first, second)}
+    assert {each.name for each in open_folder.iterdir()} == {Path(each.path).parent.name for each in (first, second)}
     first.close()
     second.close()
-    assert list(folder.iterdir()) == []
+    assert list(open_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["amqtt", "mosquitto"])
 def test_other_brokers_and_those_with_a_configuration_of_their_own_have_none(
-    kind: Literal["amqtt", "mosquitto"], folder: Path
+    kind: Literal["amqtt", "mosquitto"], open_folder: Path
 ) -> None:
     options = {}
     if kind == "mosquitto":
         with serving() as probe:
             port = probe.port
-        config = folder / "own.conf"
+        config = open_folder / "own.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
         config.chmod(0o644)
         options = {"config": config}
@@ -253,8 +249,8 @@ def test_other_brokers_and_those_with_a_configuration_of_their_own_have_none(
         assert broker.local() is None
 
 
-def test_a_broker_that_does_not_come_up_leaves_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+def test_a_broker_that_does_not_come_up_leaves_no_folder(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
     with pytest.raises(ConnectionFailed):
-        asyncio.run(Broker(port=0, passwords=folder / "missing").start())
-    assert list(folder.iterdir()) == []
+        asyncio.run(Broker(port=0, passwords=open_folder / "missing").start())
+    assert list(open_folder.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 from pathlib import Path
 
 import psutil
@@ -59,6 +60,36 @@ def test_two_nodes_of_one_computer_share_the_broker_that_one_of_them_serves(home
         node.wait_for("connected to")
     with fogsdk.connect(f"mqtt://{LOOPBACK}:{home.port}/{home.site}") as fog:
         eventually(lambda: {"one", "two"} <= fog.nodes().keys(), what="both nodes")
+
+
+def test_two_nodes_of_one_configuration_share_the_broker_that_it_describes(home: Home, open_folder: Path) -> None:
+    port, config = free_port(), open_folder / "mosquitto.conf"
+    config.write_text(f"listener {port} {LOOPBACK}\nallow_anonymous true\n")
+    for name in ("one", "two"):
+        node = home.start(name, "--no-mdns", "--broker-config", str(config))
+        node.wait_for(f"connected to mqtt://{LOOPBACK}:{port}")
+    assert f"port {port} is taken: what serves there, mqtt://{LOOPBACK}:{port}" in node.output
+
+
+def test_a_broker_that_cannot_start_is_not_taken_for_a_port_that_is_taken(home: Home, open_folder: Path) -> None:
+    """Else the node would go with its login, and its tasks, to whatever serves there."""
+    config = open_folder / "mosquitto.conf"
+    config.write_text(f"listener {free_port()}\npassword_file {open_folder / 'missing'}\n")
+    broken = home.start("one", "--no-mdns", "--broker-config", str(config))
+    assert broken.wait() == 1
+    assert "Unable to open" in broken.output
+    elsewhere = home.start("two", "--no-mdns", "--host", "192.0.2.1", "--insecure-lan")
+    assert elsewhere.wait() == 1
+    assert "Cannot assign requested address; choose an address of this computer" in elsewhere.output
+
+
+def test_a_taken_port_where_no_broker_is_is_told_once(home: Home) -> None:
+    with socket.create_server((LOOPBACK, home.port)) as taken:
+        taken.settimeout(20)
+        node = home.start("one", "--no-mdns")
+        for _ in range(7):  # it tries for some seconds, and looks each second whether it is to serve one itself
+            taken.accept()[0].close()
+    assert node.output.count("is taken") == 1
 
 
 def test_task_modules_are_imported_where_tasks_run_and_not_by_the_daemon(home: Home, tmp_path: Path) -> None:
