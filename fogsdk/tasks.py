@@ -277,7 +277,7 @@ def _step(spec: TaskSpec, body: Body, state: Body) -> Body:
     args, kwargs = _arguments(spec, body, {"state": values.decode(state)})
     match spec.function(*args, **kwargs):
         case (new_state, result):
-            return _encode_result([values.encode(new_state), values.encode(result)], b"".join)
+            return _encode_result([_encode_result(new_state, b"".join), _encode_result(result, b"".join)], b"".join)
     raise TypeError(f"{spec.name}: the task of a session's step must return (state, result)")
 
 
@@ -314,6 +314,8 @@ def _encode_part(part: Any, join: Join) -> Body:
 
 def _encode_result(result: Any, join: Join) -> Body:
     pieces = values.encode_in_pieces(result)
+    if type(result) not in values.SCALARS:
+        values.check_readable(result, pieces)
     if len(pieces) == 1 and len(pieces[0]) <= _ONE_PIECE:
         return pieces[0]
     size = sum(map(len, pieces))

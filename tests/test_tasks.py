@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused
+from fogsdk.errors import ConfigError, TaskDefinitionError, TaskRefused, WireError
 from fogsdk.tasks import load, perform, registry, task
 from fogsdk.wire import values
 
@@ -72,6 +72,23 @@ def test_a_task_that_takes_no_state_cannot_be_a_step() -> None:
 
     with pytest.raises(TaskRefused, match="unexpected keyword argument 'state'"):
         step("plain", None, 1)
+
+
+def test_a_step_whose_state_nobody_would_read_fails_and_so_does_such_a_result() -> None:
+    """Else a session would be stuck with it."""
+
+    @task
+    def deep(which: int, *, state: Any = None) -> Any:
+        value: Any = 0
+        for _ in range(40):
+            value = [value]
+        return (value, 1) if which == 0 else (1, value)
+
+    for which in (0, 1):
+        with pytest.raises(WireError, match="nobody would read it"):
+            step("deep", None, which)
+    with pytest.raises(WireError, match="nobody would read it"):
+        perform("run", "deep", (values.encode([[0], {}]),))
 
 
 def test_a_step_that_returns_no_pair_says_what_it_must_return() -> None:

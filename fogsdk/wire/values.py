@@ -17,7 +17,11 @@ from fogsdk.wire.cbor import read_data
 from fogsdk.wire.limits import DEPTH
 from fogsdk.wire.messages import Body
 
+SCALARS = frozenset({*scalars.SMALL, bytes})
+"""Types of what has nothing within it."""
+
 _PAIR, _NO_ENTRIES = scalars.head(scalars.ARRAY, 2), scalars.head(scalars.MAP, 0)
+_NO_BYTES = scalars.head(scalars.BYTES, 0)
 _COPIED = 4096  # bytes that are put beside their head at once; of more there is one copy less
 _MULTIDIMENSIONAL = 40  # RFC 8746 section 3.1.1, row-major
 
@@ -67,6 +71,36 @@ def encode_in_pieces(value: Any) -> list[Body]:
         raise
     except (cbor2.CBOREncodeError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise WireError(f"cannot be sent: {error}") from error
+
+
+def check_readable(value: Any, pieces: Sequence[Body]) -> None:
+    """Raise WireError where :func:`decode` would not read these pieces of a value: it may be nested too deep. It looks
+    into no large bytes or arrays, which are pieces of their own."""
+    if _is_flat(value):
+        return
+    small: list[Body] = []
+    for piece in pieces:
+        if type(piece) is memoryview:
+            small[-1] = _NO_BYTES
+        else:
+            small.append(piece)
+    data = b"".join(small)
+    try:
+        if len(small) == len(pieces):
+            decode(data)
+        else:
+            read_data(data, DEPTH)
+    except WireError as error:
+        raise WireError(f"cannot be sent, since nobody would read it: {error}") from error
+
+
+def _is_flat(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return SCALARS.issuperset(map(type, value)) and SCALARS.issuperset(map(type, value.values()))
+    if kind is list or kind is tuple:
+        return SCALARS.issuperset(map(type, value))
+    return kind in SCALARS or large.is_array(value)
 
 
 def decode(data: bytes | memoryview) -> Any:

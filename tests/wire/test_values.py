@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fogsdk.errors import WireError
-from fogsdk.wire import cbor, limits, values
+from fogsdk.wire import cbor, large, limits, values
 from tests.support.processes import Processes
 from tests.wire import strategies
 
@@ -276,6 +276,35 @@ def test_nesting_has_a_limit() -> None:
     values.decode(b"\x81" * limits.DEPTH + b"\x01")
     with pytest.raises(WireError, match="nest"):
         values.decode(b"\x81" * (limits.DEPTH + 1) + b"\x01")
+
+
+def nested(depth: int) -> list[Any]:
+    value: Any = [1]
+    for _ in range(depth - 1):
+        value = [value]
+    return list(value)
+
+
+def check(value: Any) -> None:
+    values.check_readable(value, values.encode_in_pieces(value))
+
+
+@pytest.mark.parametrize("beside", [0, b"large" * large.LARGE, np.zeros((500, 500))])
+def test_what_is_nested_deeper_than_it_may_be_is_told_to_who_writes_it(beside: Any) -> None:
+    check([beside, nested(limits.DEPTH - 1)])
+    check({"key": {"key": beside}, "other": nested(limits.DEPTH - 1)})
+    with pytest.raises(WireError, match=r"nobody would read it: .*nest"):
+        check([beside, nested(limits.DEPTH)])
+
+
+@given(strategies.odd_cbor)
+def test_what_is_said_to_be_readable_is(value: Any) -> None:
+    try:
+        pieces = values.encode_in_pieces(value)
+        values.check_readable(value, pieces)
+    except WireError:
+        return
+    values.decode(b"".join(pieces))
 
 
 @pytest.mark.skipif(not cbor._GUARDED, reason="cbor2 5 has no guard")
