@@ -73,9 +73,9 @@ class TaskFailed(FogError):
 class TaskRefused(FogError):
     """The task was not run.
 
-    ``reason`` is one of overloaded, leaving, unknown-task, unknown-id, bad-arguments, malformed, too-large, no-cloud,
-    quarantined, no-journal, too-few-nodes, unknown-receipt, elsewhere, behind, apart, conflict; ``retry_after`` is in
-    seconds, or None where trying again would not help.
+    ``reason`` is one of overloaded, leaving, unknown-task, unknown-id, bad-arguments, malformed, too-large, no-room,
+    no-cloud, quarantined, no-journal, too-few-nodes, unknown-receipt, elsewhere, behind, apart, conflict;
+    ``retry_after`` is in seconds, or None where trying again would not help.
     """
 
     def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:

@@ -9,7 +9,7 @@ from fogsdk.core.costs import GUESS_MS
 from fogsdk.core.entry import Entry, Orphaned
 from fogsdk.core.events import Event, LinkDown, LinkUp, Moving, NodeHeard, Replied, Submit, Tick, Withdraw
 from fogsdk.core.hedging import Straggling, worthwhile
-from fogsdk.core.ledger import ONE_NODES_VIEW, Effect, Ledger
+from fogsdk.core.ledger import NEVER, ONE_NODES_VIEW, Effect, Ledger
 from fogsdk.core.membership import Directory, Member
 from fogsdk.core.rendezvous import Ranking
 from fogsdk.core.routing import Routes, key_of
@@ -208,14 +208,17 @@ class Client:
         refusal = entry.refusal
         if refusal is not None and refusal.reason in ONE_NODES_VIEW and not self._knows_better(entry, refusal):
             return [*self.ledger.take_back(id), Settled(id, refusal)]
-        self.ledger.wait(id, now, min((at for at in entry.avoid.values() if at > now), default=None))
+        self.ledger.wait(id, now, min((at for at in entry.avoid.values() if now < at < NEVER), default=None))
         return self._lonely_note(entry, now)
 
     def _knows_better(self, entry: Entry, refusal: Refused) -> bool:
-        """Whether there is a cloud after all: a node that was started while the bridge was away has not heard of it."""
-        return refusal.reason == "no-cloud" and any(
-            member.role == "cloud" and entry.task.name in member.tasks for member in self.directory.members.values()
-        )
+        """Whether there is a cloud after all: a node that was started while the bridge was away has not heard of it. Or
+        a node with more memory, which takes nothing just now."""
+        offering = [member for member in self.directory.members.values() if entry.task.name in member.tasks]
+        if refusal.reason == "no-room":
+            others = (m.node for m in offering if m.present and m.role != "cloud" and not entry.to)
+            return any(entry.avoid.get(node, 0) < NEVER for node in others)
+        return refusal.reason == "no-cloud" and any(member.role == "cloud" for member in offering)
 
     def _hedge(self, straggling: Straggling, now: int) -> list[Command]:
         """Give a task that is late to a second node, if one would be done within the time that the first one took."""

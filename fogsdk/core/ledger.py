@@ -44,8 +44,10 @@ LAST_CHECK = 5000
 MOST_ENDED = 4096
 """Ended tasks that are remembered, so that one who still works on them can be told to stop."""
 
-ONE_NODES_VIEW = ("unknown-task", "no-cloud", "no-journal")
-"""Refusals that another node, which knows more of the site, may not share."""
+ONE_NODES_VIEW = ("unknown-task", "no-cloud", "no-journal", "no-room")
+"""Refusals that another node, which knows more of the site or is larger, may not share."""
+NEVER = 2**62
+"""When a task is to go to a node again that has not the memory for it."""
 
 _ELSEWHERE = ("overloaded", "leaving")
 Effect = Send | Settled | Advanced | Orphaned | Straggling
@@ -283,7 +285,7 @@ class Ledger:
                 self._directory.full(reply.node, self._takers.count(reply.node), entry.task.priority, until, now)
             entry.avoid[reply.node] = until
         elif reply.reason in ONE_NODES_VIEW:
-            entry.avoid[reply.node] = now + LAST_CHECK
+            entry.avoid[reply.node] = NEVER if reply.reason == "no-room" else now + LAST_CHECK
         elif reply.reason == "elsewhere":
             entry.instead, entry.avoid[reply.node] = reply.instead, now + WAIT_AGAIN
         elif reply.reason == "behind" and not lacking(entry, now):

@@ -232,12 +232,13 @@ class Transfers:
                 return [self._say(event, Got(head.id, transfer.size, True, transfer.tag))]
             no_room = self._no_room(event, transfer.size)
             if no_room is not None:
-                return self._turned_back(event, *no_room, now)
+                return self._turned_back(event, head, *no_room, now)
             node = "" if event.is_reply else self._me
             try:
                 buffer = self._allocate(transfer.size)
             except OSError as error:  # no memory, or no descriptors, are left
-                return self._turned_back(event, "overloaded", f"no memory for {transfer.size} bytes: {error}", now)
+                said = f"no memory for {transfer.size} bytes: {error}"
+                return self._turned_back(event, head, "overloaded", said, now)
             refused = self._would_refuse(event, head, buffer, now)
             if refused:
                 return refused
@@ -258,9 +259,7 @@ class Transfers:
 
     def _moving(self, event: Carried, now: int) -> list[Command]:
         """The core hears that a result is on its way."""
-        if not event.is_reply:
-            return []
-        return self._pass_on(Moving(event.message.id, event.message.node), now)
+        return self._pass_on(Moving(event.message.id, event.message.node), now) if event.is_reply else []
 
     def _head(self, event: Carried, transfer: Transfer) -> Task | Result | Malformed:
         try:
@@ -279,7 +278,7 @@ class Transfers:
     def _no_room(self, event: Carried, size: int) -> tuple[str, str] | None:
         """Why a body cannot come now, None where it can."""
         if size > self._room:
-            return "too-large", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
+            return "no-room", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
         taken = self.incoming_bytes
         alike = [(key[1], each.size) for key, each in self._incoming.items() if key[0] == event.is_reply]
         full = taken + size > self._room or len(alike) >= MOST_INCOMING
@@ -290,15 +289,18 @@ class Transfers:
             return None
         return "overloaded", f"{taken} bytes of {self._room}, of {len(alike)} bodies, are on their way to {self._me}"
 
-    def _turned_back(self, event: Carried, reason: str, said: str, now: int) -> list[Command]:
-        """A task is to go elsewhere, or to come later; a result that it is known of, and is to be announced again."""
-        message = event.message
-        if event.is_reply:
-            return [self._say(event, Got(message.id, 0, False, message.tag)), *self._moving(event, now)]
-        retry = None if reason == "too-large" else 1000
-        return [
-            Send(event.link, topics.reply(self._site, event.sender), Refused(message.id, self._me, reason, said, retry))
-        ]
+    def _turned_back(self, event: Carried, head: Task | Result, reason: str, said: str, now: int) -> list[Command]:
+        """A task is to go elsewhere, or to come later; a result, which comes this way or not at all, has failed, or it
+        is known of, and is to be announced again."""
+        id, transfer = head.id, event.message
+        assert isinstance(transfer, Transfer)
+        if not isinstance(head, Result):
+            refused = Refused(id, self._me, reason, said, None if reason == "no-room" else 1000)
+            return [Send(event.link, topics.reply(self._site, event.sender), refused)]
+        if reason != "no-room":
+            return [self._say(event, Got(id, 0, False, transfer.tag)), *self._moving(event, now)]
+        failed = Replied(event.link, Failed(id, "WireError", f"the result has {said}", "", head.hops))
+        return [self._say(event, Got(id, transfer.size, True, transfer.tag)), *self._pass_on(failed, now)]
 
     def _would_refuse(self, event: Carried, head: Task | Result, buffer: Buffer, now: int) -> list[Command]:
         """What the core says to a task that it would not take, or has already; nothing where it is welcome."""

@@ -290,6 +290,8 @@ class Work:
         if held is None:
             return list(self._ledger.take_back(effect.id))
         entry = self._ledger.entries[effect.id]
+        if held.weight == "heavy" and entry.refusal is not None and entry.refusal.reason == "no-room":
+            return [*self._ledger.take_back(effect.id), (held, self.came_back(held, entry.refusal, now))]
         barred = frozenset(node for node, until in entry.avoid.items() if until > now)
         return self.place(held, now, barred)
 

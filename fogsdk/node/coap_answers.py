@@ -28,6 +28,7 @@ CODES: dict[str, Any] = {
     "unknown-receipt": Code.NOT_FOUND,
     "conflict": Code.CONFLICT,
     "too-large": Code.REQUEST_ENTITY_TOO_LARGE,
+    "no-room": Code.REQUEST_ENTITY_TOO_LARGE,
 }
 """The response code for each reason of a refusal that is not "not now" (5.03)."""
 

@@ -31,6 +31,7 @@ STATUS: dict[str, int] = {
     "cancelled": 409,
     "conflict": 409,
     "too-large": 413,
+    "no-room": 413,
     "elsewhere": 421,
     "failed": 500,
     "overloaded": 503,

@@ -6,7 +6,7 @@ import pytest
 
 from fogsdk.core.commands import Advanced, Send, Settled
 from fogsdk.core.entry import Orphaned
-from fogsdk.core.ledger import LAST_CHECK, MOST_ENDED
+from fogsdk.core.ledger import LAST_CHECK, MOST_ENDED, NEVER
 from fogsdk.core.takers import PROBE_EVERY
 from fogsdk.core.waiting import WAIT_AGAIN
 from fogsdk.wire.messages import (
@@ -163,6 +163,7 @@ def test_a_trace_does_not_grow_without_end() -> None:
         ("leaving", 1000, 1000),
         ("unknown-task", None, LAST_CHECK),
         ("no-cloud", None, LAST_CHECK),
+        ("no-room", None, NEVER - 10),
     ],
 )
 def test_a_node_that_cannot_take_it_now_is_avoided_for_a_while(

@@ -7,8 +7,9 @@ import pytest
 from fogsdk.core.events import Asked
 from fogsdk.core.outgoing import GIVE_UP_AFTER, MOST_WINDOW
 from fogsdk.wire import topics, values
-from fogsdk.wire.messages import Expired, Refused, Result, Task
-from tests.core.large_world import LargeWorld
+from fogsdk.wire.messages import Expired, Failed, Refused, Result, Task, TaskInfo
+from tests.core.large_world import ROOM, LargeWorld
+from tests.core.world import TASKS
 
 SIZE = 2_000_000
 LARGE = 16_000_000
@@ -136,9 +137,63 @@ def test_what_a_node_has_no_room_for_is_refused_before_it_is_sent() -> None:
     world.submit_large("c1", "t1", SIZE)
     outcome = world.outcome("c1", "t1")
     assert isinstance(outcome, Refused)
-    assert outcome.reason == "too-large"
+    assert outcome.reason == "no-room"
     assert "n1 takes 1999999 bytes" in outcome.message
     assert not world.carried
+
+
+def test_what_a_node_has_no_room_for_goes_to_a_larger_one_also_while_that_is_busy() -> None:
+    world = LargeWorld(10, room=SIZE - 1)
+    world.add_node("n1", workers=8)
+    world.room = int(1.5 * SIZE)
+    world.add_node("n2", workers=1)
+    world.room = ROOM
+    world.add_client("c1")
+    arguments = [world.submit_large("c1", f"t{i}", SIZE) for i in range(6)]
+    assert [value(world.outcome("c1", f"t{i}")) for i in range(6)] == arguments
+    assert world.runs == [("n2", "run", "quick")] * 6
+
+
+def test_what_no_node_has_room_for_is_refused_when_all_have_said_so() -> None:
+    world = LargeWorld(10, room=SIZE - 1)
+    for name in ("n1", "n2", "n3"):
+        world.add_node(name)
+    world.room = ROOM
+    world.add_client("c1")
+    world.submit_large("c1", "t1", SIZE)
+    world.submit_large("c1", "t2", SIZE, name="long")
+    for id in ("t1", "t2"):
+        assert world.outcome("c1", id).reason == "no-room"
+    assert not world.runs
+
+
+@pytest.mark.parametrize("name", ["heavy", "huge"])
+def test_what_the_bridge_has_no_room_for_does_not_wait_for_it(name: str) -> None:
+    world = LargeWorld(10)
+    tasks = {**TASKS, "heavy": TaskInfo("heavy", weight="heavy")}
+    world.add_node("n1", tasks=tasks)
+    world.room = SIZE - 1
+    world.add_node("bridge", role="cloud", workers=100, tasks=tasks)
+    world.room = ROOM
+    world.add_client("c1")
+    world.submit_large("c1", "t1", SIZE, name=name)
+    outcome = world.outcome("c1", "t1")
+    assert isinstance(outcome, Refused)
+    assert (outcome.reason, "bridge takes" in outcome.message) == ("no-room", True)
+
+
+def test_a_result_for_which_there_is_no_room_on_its_way_is_a_failure_and_leaves_nothing_behind() -> None:
+    world = LargeWorld(10)
+    world.add_node("n1")
+    world.room = SIZE - 1
+    world.add_client("c1")
+    world.submit_large("c1", "t1", SIZE)
+    outcome = world.outcome("c1", "t1")
+    assert isinstance(outcome, Failed)
+    assert "; c1 takes 1999999 bytes" in outcome.message
+    assert [hop.node for hop in outcome.hops] == ["n1"]
+    world.run(world.now + 500)
+    assert not world.transfers("n1")._outgoing
 
 
 def test_those_that_come_when_there_is_no_room_wait_for_it() -> None:
