@@ -137,6 +137,13 @@ class CloudReached:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivering:
+    """Whether large results are ``under_way`` to who asked for them, now that this has changed."""
+
+    under_way: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Take nothing new, finish what runs within ``patience`` milliseconds, hand back the rest, and leave."""
 
@@ -265,6 +272,7 @@ Event = (
     | Offer
     | Measured
     | CloudReached
+    | Delivering
     | Drain
     | Recovered
     | Written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from fogsdk.core.outgoing import GIVE_UP_AFTER
 from fogsdk.wire.messages import Body, Chunk, Got, Result, Task
 
 
@@ -75,6 +76,11 @@ class Incoming:
         """When its deadline passes, None for never."""
         deadline = self.head.deadline if isinstance(self.head, Task) else None
         return None if deadline is None else self.announced_at + deadline
+
+    def over_at(self) -> int:
+        """When it is over, whole or not: nothing more came for long, or nobody wants the result any more."""
+        over_at, expires = self.heard_at + GIVE_UP_AFTER, self.expires()
+        return over_at if expires is None else min(over_at, expires)
 
     def message(self, now: int) -> Task | Result:
         """The whole message, with what is left of its deadline."""

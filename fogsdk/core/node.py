@@ -17,6 +17,7 @@ from fogsdk.core.disturbances import Disturbances
 from fogsdk.core.events import (
     Asked,
     CloudReached,
+    Delivering,
     Disturbed,
     Drain,
     Event,
@@ -84,7 +85,7 @@ class Node:
         self.held = self.answers.held
         self.outcomes = self.answers.outcomes
         self._drained_by: int | None = None
-        self._left = False
+        self._left = self._delivers = False
         report = Report(identity.node, self.work, self.ledger, self.directory, self.answer)
         self.builtins: dict[str, Builtin] = {"fog.report": report.ask, "fog.unquarantine": report.unquarantine}
         self.keeping = Keeping(identity, self.directory, self.answers, self.work, self._unwelcome)
@@ -96,6 +97,7 @@ class Node:
             Asked: self._asked,
             NodeHeard: self._node_heard,
             Replied: self._replied,
+            Delivering: self._delivering,
             **dict.fromkeys(get_args(JobEvent), self._job),
         }
         """What happens all the time, and who takes it in: to look through all kinds of events takes longer."""
@@ -138,8 +140,8 @@ class Node:
         out = self._dispatch(event, now) if often is None else often(event, now)
         if self.work.queue.has_idle():
             out += self.work.fill(now)
-        if self._drained_by is not None and not self._left and (not self.held or now >= self._drained_by):
-            out += self._leave(now)
+        if self._drained_by is not None and not self._left:
+            out += self._leave(now, self._drained_by)
         return out
 
     def start_jobs(self, now: int) -> Iterator[Command]:
@@ -381,10 +383,14 @@ class Node:
     def _farewell(self, held: Held) -> Refused:
         return Refused(held.task.id, self.me.node, "leaving", f"{self.me.node} is shutting down", 1000)
 
-    def _leave(self, now: int) -> list[Command]:
-        out: list[Command] = []
-        for held in list(self.held.values()):
-            out += self.answers.finish(held, self._farewell(held), now)
+    def _delivering(self, event: Delivering, _now: int) -> list[Command]:
+        self._delivers = event.under_way
+        return []
+
+    def _leave(self, now: int, by: int) -> list[Command]:
+        if now < by and (self.held or self._delivers):
+            return []
+        out = [each for held in [*self.held.values()] for each in self.answers.finish(held, self._farewell(held), now)]
         self._left = True
         return [*out, *self.presence.say_goodbye(), Leave()]
 

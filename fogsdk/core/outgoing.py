@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from fogsdk.core.commands import Send
 from fogsdk.wire import codec
-from fogsdk.wire.limits import CHUNK_SIZE
-from fogsdk.wire.messages import Chunk, Got, Result, Task, Transfer
+from fogsdk.wire.limits import CHUNK_SIZE, RECORD_SIZE
+from fogsdk.wire.messages import Chunk, Failed, Got, Result, Task, Transfer
 
 TARGET = 30
 """Milliseconds that a chunk may take to be there and acknowledged beyond the least: longer means that it queues."""
@@ -164,3 +164,11 @@ class Outgoing:
 
     def _send(self, message: Transfer | Chunk) -> Send:
         return Send(self.link, self.topic, message)
+
+
+def whole(send: Send, message: Task | Result) -> Send:
+    """The message for one who takes no chunks."""
+    if len(message.body) <= RECORD_SIZE:
+        return send
+    said = f"the result has {len(message.body)} bytes, and one that takes no chunks can be sent {RECORD_SIZE}"
+    return replace(send, message=Failed(message.id, "WireError", said))

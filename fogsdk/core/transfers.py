@@ -17,10 +17,10 @@ from typing import Protocol
 
 from fogsdk.core.commands import Command, Note, Send
 from fogsdk.core.entry import answering
-from fogsdk.core.events import Asked, Carried, Event, LinkUp, Moving, Replied, Tick
+from fogsdk.core.events import Asked, Carried, Delivering, Event, LinkUp, Moving, Replied, Tick
 from fogsdk.core.incoming import Buffer, Incoming
 from fogsdk.core.ledger import Ledger
-from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing
+from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing, whole
 from fogsdk.core.timers import earliest
 from fogsdk.errors import WireError
 from fogsdk.wire import codec, topics
@@ -103,6 +103,7 @@ class Transfers:
         self._incoming: dict[_Key, Incoming] = {}
         self._links: dict[str, None] = {}
         self._count = 0
+        self._delivers = False
 
     @property
     def incoming_bytes(self) -> int:
@@ -115,20 +116,28 @@ class Transfers:
         if self._outgoing:
             due = earliest(due, min(each.due for each in self._outgoing.values()))
         if self._incoming:
-            due = earliest(due, min(_over_at(each) for each in self._incoming.values()))
+            due = earliest(due, min(each.over_at() for each in self._incoming.values()))
         return due
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take in one event and return what to do about it, in order."""
         if self._outgoing or self._incoming or type(event) in _ALWAYS:
-            return self._attended(event, now)
+            return self._said(self._attended(event, now), now)
         out = self._inner(event, now)
         for each in out:
             if type(each) is Send:
                 message = each.message
                 if (type(message) is Task or type(message) is Result) and len(message.body) > self._inline:
-                    return self._filtered(out, now)
+                    return self._said(self._filtered(out, now), now)
         return out
+
+    def _said(self, out: list[Command], now: int) -> list[Command]:
+        """The core hears whether results are on their way out: a node is not to leave before they are there."""
+        delivers = any(isinstance(each.message, Result) for each in self._outgoing.values())
+        if delivers == self._delivers:
+            return out
+        self._delivers = delivers
+        return [*out, *self._inner(Delivering(delivers), now)]
 
     def _attended(self, event: Event, now: int) -> list[Command]:
         if isinstance(event, Carried):
@@ -172,7 +181,7 @@ class Transfers:
             if command.link not in self._links:
                 return command  # no broker: another way into the node, which has means of its own
             if command.as_json:
-                return _whole(command, message)
+                return whole(command, message)
             if known is None or known.message.body is not message.body:
                 if isinstance(message, Result) and not self._make_room(len(message.body), now):
                     said = f"{self._me} sends so many results that it has no room for this one"
@@ -360,7 +369,7 @@ class Transfers:
 
     def _look(self, now: int) -> list[Command]:
         for key, each in list(self._incoming.items()):
-            if _over_at(each) <= now:
+            if each.over_at() <= now:
                 del self._incoming[key]
         out: list[Command] = []
         for where, outgoing in list(self._outgoing.items()):
@@ -373,7 +382,7 @@ class Transfers:
         patience = WHOLE_AFTER if len(message.body) <= RECORD_SIZE else UNSAYABLE_AFTER
         if isinstance(message, Result) and not outgoing.answered and silent >= patience:
             del self._outgoing[where]
-            return [_whole(Send(outgoing.link, outgoing.topic, message), message)]
+            return [whole(Send(outgoing.link, outgoing.topic, message), message)]
         unwanted = isinstance(message, Task) and message.id not in self._core.ledger.entries
         if unwanted or silent >= GIVE_UP_AFTER:
             del self._outgoing[where]
@@ -384,16 +393,3 @@ class Transfers:
 def _key(event: Carried) -> _Key:
     message = event.message
     return (event.is_reply, message.node if event.is_reply else event.sender, message.id, message.tag)
-
-
-def _over_at(incoming: Incoming) -> int:
-    over_at, expires = incoming.heard_at + GIVE_UP_AFTER, incoming.expires()
-    return over_at if expires is None else min(over_at, expires)
-
-
-def _whole(send: Send, message: Task | Result) -> Send:
-    """The message for one who takes no chunks."""
-    if len(message.body) <= RECORD_SIZE:
-        return send
-    said = f"the result has {len(message.body)} bytes, and one that takes no chunks can be sent {RECORD_SIZE}"
-    return replace(send, message=Failed(message.id, "WireError", said))

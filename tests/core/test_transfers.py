@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fogsdk.core.events import Asked
+from fogsdk.core.events import Asked, Drain
 from fogsdk.core.outgoing import GIVE_UP_AFTER, MOST_WINDOW
 from fogsdk.wire import topics, values
 from fogsdk.wire.messages import Expired, Failed, Refused, Result, Task, TaskInfo
@@ -128,6 +128,35 @@ def test_what_nobody_would_run_is_refused_before_it_is_sent() -> None:
     assert isinstance(outcome, Refused)
     assert outcome.reason == "unknown-task"
     assert not world.carried
+
+
+def test_a_node_that_leaves_does_so_when_its_result_is_there() -> None:
+    world = LargeWorld(8)
+    world.add_node("n1")
+    world.add_client("c1")
+    world.put_far("n1", rate=4000, delay=5)
+    argument = world.submit_large("c1", "t1", SIZE)
+    result = (topics.reply("s", "c1"), "t1")
+    world.soon(lambda: world.carried.get(result, 0) > SIZE // 4)
+    world.tell(world.peers["n1"], Drain(10_000))
+    world.add_node("n2")
+    assert value(world.outcome("c1", "t1")) == argument
+    assert world.runs == [("n1", "run", "quick")]
+    world.soon(lambda: not world.peers["n1"].alive)
+
+
+def test_a_node_that_leaves_waits_for_no_receiver_that_is_gone_longer_than_it_was_told_to() -> None:
+    world = LargeWorld(8)
+    world.add_node("n1")
+    world.add_client("c1")
+    world.put_far("n1", rate=4000, delay=5)
+    world.submit_large("c1", "t1", SIZE)
+    world.soon(lambda: world.carried.get((topics.reply("s", "c1"), "t1"), 0) > SIZE // 4)
+    world.peers["c1"].alive = False
+    world.tell(world.peers["n1"], Drain(3000))
+    begun = world.now
+    world.soon(lambda: not world.peers["n1"].alive)
+    assert world.now - begun == 3000
 
 
 def test_what_a_node_has_no_room_for_is_refused_before_it_is_sent() -> None:
