@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fogsdk.core.commands import Advanced, Command, Send, Settled
 from fogsdk.core.entry import Orphaned
-from fogsdk.core.events import Asked, JobApart
+from fogsdk.core.events import Asked, Congested, Delivering, JobApart
 from fogsdk.core.hedging import Straggling
 from fogsdk.core.held import Held, Key, State
 from fogsdk.core.ledger import Effect
@@ -16,7 +16,7 @@ from fogsdk.core.outcomes import Answer, Outcomes
 from fogsdk.core.timers import Timers, earliest
 from fogsdk.core.work import Work
 from fogsdk.wire import bundles, topics
-from fogsdk.wire.limits import BUNDLE
+from fogsdk.wire.limits import BUNDLE, INLINE_SIZE
 from fogsdk.wire.messages import Accepted, Cancelled, Expired, Failed, Hop, Progress, Result
 
 ACCEPT_AFTER = 50
@@ -31,6 +31,9 @@ class Answers:
     def __init__(self, site: str, node: str, work: Work) -> None:
         self.held: dict[Key, Held] = {}
         self.outcomes = Outcomes()
+        self.are_under_way = False
+        """Whether large results are on their way to who asked for them."""
+        self._full: set[str] = set()  # links on which what was sent has not left
         self._site = site
         self._node = node
         self._work = work
@@ -38,6 +41,16 @@ class Answers:
         self._fresh: deque[tuple[int, Key]] = deque()  # when each is to be acknowledged: of all the same time, in order
         self._taken: list[tuple[Held, int]] = []  # and when
         self._finished: list[tuple[Held, Answer | None, int]] = []  # with what is to be kept, and when
+
+    def delivering(self, event: Delivering, _now: int) -> list[Command]:
+        """Large results begin to leave, or all are there."""
+        self.are_under_way = event.under_way
+        return []
+
+    def congested(self, event: Congested, _now: int) -> list[Command]:
+        """What is sent over a link waits to leave, or does so no longer."""
+        (self._full.add if event.full else self._full.discard)(event.link)
+        return []
 
     def catch_up(self) -> None:
         """Write down what was taken and finished since the last time: what for nobody is to wait, neither a worker nor
@@ -194,6 +207,12 @@ class Answers:
         """Tell a sender about its task, over the link and in the language in which it last spoke of it."""
         sender = to.sender if isinstance(to, Asked) else to.key[0]
         return Send(to.link, topics.reply(self._site, sender), message, to.as_json)
+
+    def repeat(self, event: Asked, known: Answer) -> Send:
+        """Answer once more; where the first answer may not have left yet, it is not to wait there twice."""
+        if event.link in self._full and isinstance(known, Result) and len(known.body) <= INLINE_SIZE:
+            return self.has_it(event)
+        return self.reply(event, known)
 
     def accepted(self, held: Held, now: int) -> Accepted:
         """The word that the node has the task, with a guess at the time until its outcome."""

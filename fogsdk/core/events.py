@@ -137,6 +137,14 @@ class CloudReached:
 
 
 @dataclass(frozen=True, slots=True)
+class Congested:
+    """Whether a link is ``full``, now that this has changed: what is sent over it has been waiting to leave."""
+
+    link: str
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Delivering:
     """Whether large results are ``under_way`` to who asked for them, now that this has changed."""
 
@@ -272,6 +280,7 @@ Event = (
     | Offer
     | Measured
     | CloudReached
+    | Congested
     | Delivering
     | Drain
     | Recovered

@@ -17,6 +17,7 @@ from fogsdk.core.disturbances import Disturbances
 from fogsdk.core.events import (
     Asked,
     CloudReached,
+    Congested,
     Delivering,
     Disturbed,
     Drain,
@@ -85,7 +86,7 @@ class Node:
         self.held = self.answers.held
         self.outcomes = self.answers.outcomes
         self._drained_by: int | None = None
-        self._left = self._delivers = False
+        self._left = False
         report = Report(identity.node, self.work, self.ledger, self.directory, self.answer)
         self.builtins: dict[str, Builtin] = {"fog.report": report.ask, "fog.unquarantine": report.unquarantine}
         self.keeping = Keeping(identity, self.directory, self.answers, self.work, self._unwelcome)
@@ -97,7 +98,8 @@ class Node:
             Asked: self._asked,
             NodeHeard: self._node_heard,
             Replied: self._replied,
-            Delivering: self._delivering,
+            Congested: self.answers.congested,
+            Delivering: self.answers.delivering,
             **dict.fromkeys(get_args(JobEvent), self._job),
         }
         """What happens all the time, and who takes it in: to look through all kinds of events takes longer."""
@@ -202,7 +204,7 @@ class Node:
             held.announced = True
             return [self.answers.reply(event, self.answers.accepted(held, now))]
         if known is not None and (isinstance(message, Ask) or not _passing(known)):
-            return [self.answers.reply(event, known)]
+            return [self.answers.repeat(event, known)]
         if isinstance(message, Task):
             return self._task(event, message, now)
         if isinstance(message, Malformed):
@@ -383,12 +385,8 @@ class Node:
     def _farewell(self, held: Held) -> Refused:
         return Refused(held.task.id, self.me.node, "leaving", f"{self.me.node} is shutting down", 1000)
 
-    def _delivering(self, event: Delivering, _now: int) -> list[Command]:
-        self._delivers = event.under_way
-        return []
-
     def _leave(self, now: int, by: int) -> list[Command]:
-        if now < by and (self.held or self._delivers):
+        if now < by and (self.held or self.answers.are_under_way):
             return []
         out = [each for held in [*self.held.values()] for each in self.answers.finish(held, self._farewell(held), now)]
         self._left = True

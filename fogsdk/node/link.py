@@ -25,13 +25,15 @@ SETTLED_AFTER = 10.0
 """Seconds after which a connection counts as one that lasts: two nodes of one name end each other's at once."""
 LOGIN_TIMEOUT = 5.0
 HOUSEKEEPING = 0.5
+CONGESTED_FOR = 0.3
+"""Seconds for which nothing has waited to leave until a link is full no more: the system holds some, too."""
 
 
 class Link:
     """Connects, and connects again, to one broker.
 
-    ``on_up``, ``on_down`` and ``on_message(topic, payload)`` are called on the event loop; ``will()`` is asked before
-    each attempt for the topic and payload of the will.
+    ``on_up``, ``on_down``, ``on_full(whether it is)`` and ``on_message(topic, payload)`` are called on the event loop;
+    ``will()`` is asked before each attempt for the topic and payload of the will.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Link:
         will: Callable[[], tuple[str, bytes]],
         on_up: Callable[[], None],
         on_down: Callable[[], None],
+        on_full: Callable[[bool], None],
         on_message: Callable[[str, bytes], None],
     ) -> None:
         self.name = str(broker)
@@ -54,12 +57,15 @@ class Link:
         self._will = will
         self._on_up = on_up
         self._on_down = on_down
+        self._on_full = on_full
         self._on_message = on_message
         self._connection: MqttConnection | None = None
         self._ended: asyncio.Event = asyncio.Event()
         self._reason = ""
         self._fd: int | None = None
         self._writing = False
+        self._free_since = 0.0
+        self._full = False
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -109,11 +115,19 @@ class Link:
         connection, fd = self._connection, self._fd
         if connection is None or fd is None or connection.wants_write == self._writing:
             return
+        loop = asyncio.get_running_loop()
         self._writing = not self._writing
         if self._writing:
-            asyncio.get_running_loop().add_writer(fd, self._writable)
+            loop.add_writer(fd, self._writable)
+            self._set_full(True)
         else:
-            asyncio.get_running_loop().remove_writer(fd)
+            loop.remove_writer(fd)
+            self._free_since = loop.time()
+
+    def _set_full(self, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            self._on_full(full)
 
     # ------------------------------------------------------------ the connection's life
 
@@ -197,6 +211,8 @@ class Link:
         elif self._accepted and not self.up and not connection.silent:
             log.info("%s is there again", self.name)
             self._go_up()
+        if not self._writing and asyncio.get_running_loop().time() - self._free_since >= CONGESTED_FOR:
+            self._set_full(False)
 
     def _go_up(self) -> None:
         self.up = True
@@ -215,6 +231,7 @@ class Link:
         """Stop listening to the socket while it is still open: a selector that keeps the number of a closed one is deaf
         to the next that gets it."""
         fd, self._fd, self._writing = self._fd, None, False
+        self._set_full(False)
         if fd is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(fd)

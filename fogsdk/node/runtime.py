@@ -25,7 +25,7 @@ from fogsdk.core.commands import (
     Unsubscribe,
     Write,
 )
-from fogsdk.core.events import Drain, Event, LinkDown, LinkUp, Measured, Recovered, Tick
+from fogsdk.core.events import Congested, Drain, Event, LinkDown, LinkUp, Measured, Recovered, Tick
 from fogsdk.core.identity import Identity
 from fogsdk.core.node import Node
 from fogsdk.core.outbox import Outbox
@@ -169,6 +169,7 @@ class Runtime:
             will=self._will,
             on_up=lambda: self._link_up(name),
             on_down=lambda: self.tell(LinkDown(name)),
+            on_full=lambda full: self.tell(Congested(name, full)),
             on_message=partial(self._heard, name),
         )
         link.open()

@@ -1,4 +1,5 @@
-"""How fast a device hands out what waits: to a node that was silent, and to one that is full."""
+"""How fast a device hands out what waits: to a node that was silent, and to one that is full; and what a node says of
+results that wait to leave."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from fogsdk.core.client import Client
-from fogsdk.core.commands import Send, Settled
-from fogsdk.core.events import Event, LinkUp, NodeHeard, Replied, Submit, Tick
-from fogsdk.wire.messages import Accepted, Birth, Hop, Refused, Reply, Result, Task, TaskInfo
+from fogsdk.core.commands import Send, Settled, Start
+from fogsdk.core.events import Asked, Congested, Event, JobDone, LinkUp, NodeHeard, Replied, Submit, Tick
+from fogsdk.core.identity import Identity
+from fogsdk.core.node import Node
+from fogsdk.wire.limits import INLINE_SIZE
+from fogsdk.wire.messages import Accepted, Ask, Birth, Hop, Refused, Reply, Result, Task, TaskInfo
 
 ROUND_TRIP = 10
 MEANWHILE = 2000
@@ -205,3 +209,26 @@ def test_a_node_that_was_silent_is_handed_no_more_of_what_is_more_urgent(priorit
     for number in range(500):
         device.submit(f"new{number}", priority=priority)
     assert len(device.there) == 32
+
+
+@pytest.mark.parametrize(("size", "is_small"), [(10, True), (INLINE_SIZE + 1, False)])
+def test_a_result_that_waits_to_leave_is_not_sent_a_second_time(size: int, is_small: bool) -> None:
+    node = Node(Identity("n1", "home", tasks={"work": TaskInfo("work")}, workers=1))
+    node.handle(LinkUp("a"), 0)
+    node.handle(LinkUp("b"), 0)
+    [start] = [each for each in node.handle(Asked("a", "dev", Task("t1", "work", b"")), 0) if isinstance(each, Start)]
+    node.handle(JobDone(start.job, bytes(size), 1.0), 1)
+
+    def answer(link: str, message: Any) -> type[Any]:
+        [send] = [each for each in node.handle(Asked(link, "dev", message), 2) if isinstance(each, Send)]
+        return type(send.message)
+
+    again = Task("t1", "work", b"")
+    assert [answer("a", Ask("t1")), answer("a", again)] == [Result, Result]
+    node.handle(Congested("a", True), 2)
+    wanted = Accepted if is_small else Result  # what travels in chunks is only announced
+    assert [answer("a", Ask("t1")), answer("a", again)] == [wanted, wanted]
+    assert answer("b", Ask("t1")) is Result, "another link"
+    assert answer("a", Ask("t2")) is Refused
+    node.handle(Congested("a", False), 2)
+    assert answer("a", Ask("t1")) is Result

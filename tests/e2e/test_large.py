@@ -127,6 +127,17 @@ def test_a_slow_link_carries_no_byte_twice(site: Site) -> None:
         assert link.passed < 1.2 * len(argument)
 
 
+def test_a_node_that_is_stopped_delivers_its_large_result(start_site: StartSite) -> None:
+    site = start_site()
+    with Trickle(site.broker.port, RATE) as link:
+        node = site.launch("--node", "n1", "--brokers", link.url)
+        with site.connect() as fog:
+            future = fog.submit("zeros", 32 * MIB)
+            eventually(lambda: link.passed > 8 * MIB, what="a part of the result")
+            assert node.terminate() == 0
+            assert future.result(5) == bytes(32 * MIB)
+
+
 def test_a_broker_that_is_killed_in_the_middle_costs_little(start_site: StartSite) -> None:
     site = start_site(brokers=2)
     site.start("n1", flags=("--tasks", TASKS))
