@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from fogsdk.node.worker_frames import PIECES, Frame, Inbox, attached, descriptors, pack
+from fogsdk.node.worker_frames import MOST_DESCRIPTORS, PIECES, Frame, Inbox, attached, descriptors, pack
 from fogsdk.wire.messages import Body
 
 
@@ -48,9 +48,10 @@ class Link:
         if self._closed:
             return
         waiting = bool(self._unsent)
-        pieces, shared = pack(fields, bodies)
+        room = MOST_DESCRIPTORS - len(self._unsent_shared)
+        pieces, shared = pack(fields, bodies, room)
         if shared:
-            self._unsent_shared += bodies
+            self._unsent_shared += bodies[:room]
         self._unsent += pieces
         if soon and not waiting:
             self._loop.call_soon(self._write_first)

@@ -49,20 +49,22 @@ _SMALL = 16 * 1024  # bytes of bodies: copying them costs less than another syst
 PIECES = 16  # of frames, to give to one system call
 _CHUNK = 256 * 1024  # bytes to read at once: all that a socket pair holds by default
 _MUCH = 64 * 1024  # bytes of a result: with those of other calls in one answer it would be copied, and many be too many
-_MOST_DESCRIPTORS = 128  # of one frame; Linux sends 253 at once
+MOST_DESCRIPTORS = 128  # to give to one system call; Linux takes 253
 _ANCILLARY = socket.CMSG_SPACE(4 * 253)
 _FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _TRUNCATED = int(socket.MSG_CTRUNC)  # as an enumeration's it takes more time than all else of a reading
 
 
-def pack(fields: Sequence[Any], bodies: Sequence[Body] = ()) -> tuple[list[Body], Sequence[int | None]]:
+def pack(
+    fields: Sequence[Any], bodies: Sequence[Body] = (), most: int = MOST_DESCRIPTORS
+) -> tuple[list[Body], Sequence[int | None]]:
     """Return one frame as the pieces to send, in order: one for a small frame, no copies for a large one. With the
     first of them, or before, go the :func:`descriptors` of its bodies, which are returned too."""
     if len(bodies) == 1 and type(bodies[0]) is bytes and len(bodies[0]) <= _HEADER_LIMIT // 2:
         head = _short_head(fields, len(bodies[0]))
         if head:
             return ([head + bodies[0]] if len(bodies[0]) <= _SMALL else [head, bodies[0]]), ()
-    shared = descriptors(bodies)
+    shared = descriptors(bodies, most)
     if not shared and sum(map(len, bodies)) <= _SMALL:
         return [_sized([len(bodies), *bodies, *fields])], shared
     header: list[Any] = [len(bodies)]
@@ -97,15 +99,16 @@ def _sized(header: list[Any]) -> bytes:
     return _KIND_AND_SIZE.pack(_WHOLE, len(data)) + data
 
 
-def descriptors(bodies: Sequence[Body]) -> list[int | None]:
-    """For each body its descriptor, None where it travels in the frame; nothing at all where all of them do."""
+def descriptors(bodies: Sequence[Body], most: int = MOST_DESCRIPTORS) -> list[int | None]:
+    """For each body its descriptor, None where it travels in the frame, as all after the ``most`` first do; nothing at
+    all where none has one."""
     for body in bodies:
         if type(body) is memoryview:
             break
     else:
         return []
     shared = [shared_body.descriptor_of(body) for body in bodies]
-    return [each if index < _MOST_DESCRIPTORS else None for index, each in enumerate(shared)]
+    return [each if index < most else None for index, each in enumerate(shared)]
 
 
 def attached(shared: Sequence[int | None]) -> list[tuple[int, int, bytes]]:

@@ -10,7 +10,7 @@ import time
 import cbor2
 import pytest
 
-from fogsdk.node import worker_frames
+from fogsdk.node import shared_body, worker_frames
 from fogsdk.node.pool_link import Link
 from fogsdk.node.worker_frames import PIECES, Frame, Inbox
 from tests.node.executor_contract import PATIENCE, on_a_loop
@@ -76,4 +76,21 @@ async def test_what_may_leave_soon_leaves_at_the_end_of_a_turn_or_with_as_much_a
         assert came() == 0
         await asyncio.sleep(0)
         assert came() == 1
+        link.close()
+
+
+@on_a_loop
+async def test_frames_with_more_shared_bodies_than_one_system_call_takes_come_whole() -> None:
+    ours, theirs = socket.socketpair()
+    link, inbox = Link(ours, print, on_end=lambda: None), Inbox(theirs)
+    came: list[Frame] = []
+    with theirs:
+        sent = [[shared_body.put([b"%d of %d" % (body, frame)]) for body in range(100)] for frame in range(3)]
+        for frame, bodies in enumerate(sent):
+            link.send([frame], bodies, soon=True)
+        await asyncio.sleep(0)
+        while len(came) < len(sent):
+            came += inbox.receive() or []
+        assert [fields for fields, _ in came] == [[0], [1], [2]]
+        assert [list(map(bytes, bodies)) for _, bodies in came] == [list(map(bytes, bodies)) for bodies in sent]
         link.close()
