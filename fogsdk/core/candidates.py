@@ -70,6 +70,12 @@ class Candidates:
         """The cloud bridges that can."""
         return Lazily(lambda: self._able(self._presence.clouds, held, now, barred))
 
+    def any_bridge(self) -> Candidate | None:
+        """A cloud bridge, whatever it offers: one that says that it reaches its core site, if there is one."""
+        bridges = (member for member in self._directory.members.values() if member.role == "cloud")
+        found = (Candidate(each.node, uplink=each.present and bool(each.beat and each.beat.uplink)) for each in bridges)
+        return max(found, key=lambda bridge: bridge.uplink, default=None)
+
     def _able(self, nodes: Iterable[str], held: Held, now: int, barred: Collection[str]) -> list[Candidate]:
         """Those of the nodes, the first ones, that can take the task now and did not have it yet."""
         name, passed = held.task.name, {*barred, *held.task.via, held.key[0]}

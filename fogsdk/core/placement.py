@@ -72,8 +72,9 @@ class Candidate:
 class Question:
     """What is to be placed, and what is known.
 
-    ``clouds`` are the bridges that can take a task now, ``cloud_known`` whether there ever was one. ``left`` is what
-    remains until the deadline. ``via`` are the nodes that had the task, ``turn`` counts up with each question.
+    ``clouds`` are the bridges that can take a task now, ``cloud_known`` whether there ever was one that offers it, and
+    ``bridge`` is one that does not. ``left`` is what remains until the deadline. ``via`` are the nodes that had the
+    task, ``turn`` counts up with each question.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Question:
     others: Sequence[Candidate] = ()
     clouds: Sequence[Candidate] = ()
     cloud_known: bool = False
+    bridge: Candidate | None = None
     splittable: bool = False
     fallback: bool = False
     part: bool = False
@@ -164,11 +166,17 @@ def _cloud(question: Question) -> Decision | None:
         return Decision("there", "heavy; the cloud is away, the bridge keeps it until it is back", best.node)
     if question.cloud_known:
         return Decision("wait", "heavy, and the cloud bridge is away")
-    return Decision(
-        "refuse",
-        f"{question.name} is heavy and this site never had a cloud bridge: start `fogcloud bridge`, "
-        'or declare the task with fallback="fog"',
-    )
+    why = f"{question.name} is heavy and {_lacks(question.bridge)}"
+    return Decision("refuse", f'{why}, or declare the task with fallback="fog"')
+
+
+def _lacks(bridge: Candidate | None) -> str:
+    """Why nothing in the cloud takes a heavy task, and what to do about it."""
+    if bridge is None:
+        return "this site never had a cloud bridge: start `fogcloud bridge`"
+    if bridge.uplink:
+        return f"the core site of the cloud bridge {bridge.node} does not offer it: add it to the --tasks there"
+    return f"the cloud bridge {bridge.node} does not offer it and does not reach its core site: look at its log"
 
 
 def _share(question: Question) -> Decision | None:

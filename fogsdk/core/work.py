@@ -31,6 +31,8 @@ from fogsdk.wire.messages import Body, Expired, Failed, Hop, Refused, Result, Ta
 
 MOST_LOSSES = 3
 """Workers that a task may lose before it counts as the task's own failure."""
+MOST_NAMED = 20
+"""Tasks that are named to one who asked for another."""
 
 _AT_WORK = {"run": State.RUNNING, "split": State.SPLITTING, "merge": State.MERGING}
 
@@ -68,9 +70,10 @@ class Work:
 
     def offered(self, name: str) -> str:
         """The message to one who asked for a task that nobody has."""
-        names = {*self._me.tasks}.union(*(member.tasks for member in self._directory.members.values()))
-        known = ", ".join(sorted(names)[:20]) or "none at all"
-        return f"no node of site {self._me.site} offers {name!r}; there are: {known}"
+        names = sorted({*self._me.tasks}.union(*(member.tasks for member in self._directory.members.values())))
+        known = ", ".join(names[:MOST_NAMED]) or "none at all"
+        more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return f"no node of site {self._me.site} offers {name!r}; there are: {known}{more}"
 
     def hold(self, key: Key, task: Task, info: TaskInfo, now: int, calls: tuple[Body, ...] = ()) -> Held:
         """Make the record of a task that came in, or of a bundle of ``calls``."""
@@ -122,13 +125,15 @@ class Work:
             return Decision("here", "this is the bridge to the cloud")
         self._turn += 1
         clouds = self.candidates.bridges(held, now, barred)
+        cloud_known = is_heavy and (bool(clouds) or self._cloud_known(name))
         question = Question(
             name=name,
             weight=held.weight,
             me=self.candidates.myself(held, now),
             others=self.candidates.neighbours(held, now, barred),
             clouds=clouds,
-            cloud_known=is_heavy and (bool(clouds) or self._cloud_known(name)),
+            cloud_known=cloud_known,
+            bridge=self.candidates.any_bridge() if is_heavy and not cloud_known else None,
             splittable=held.info.split and name in self._me.tasks and task.state is None,
             fallback=is_heavy and (held.info.fallback == "fog" or self._me.role == "core" or held.undeclared),
             part=held.part is not None,

@@ -136,6 +136,14 @@ def test_a_heavy_task_without_a_bridge_waits_or_is_refused_with_a_way_out() -> N
     assert predictive(ask(ME, weight="heavy", fallback=True)).where == "here"
 
 
+def test_a_heavy_task_that_no_bridge_offers_is_refused_with_the_bridge_and_its_trouble() -> None:
+    there = predictive(ask(ME, weight="heavy", bridge=CLOUD))
+    assert there.where == "refuse"
+    assert there.why.startswith("work is heavy and the core site of the cloud bridge cloud does not offer it")
+    cut_off = predictive(ask(ME, weight="heavy", bridge=replace(CLOUD, uplink=False)))
+    assert "the cloud bridge cloud does not offer it and does not reach its core site" in cut_off.why
+
+
 # ---------------------------------------------------------------- what experience says
 
 

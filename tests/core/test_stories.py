@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fogsdk.core.events import Asked, Drain
+from fogsdk.core.events import Asked, CloudReached, Drain
 from fogsdk.core.placement import POLICIES
 from fogsdk.wire import values
 from fogsdk.wire.messages import Cancelled, Expired, Failed, Refused, Result, Task, TaskInfo
@@ -53,6 +53,16 @@ def test_an_unknown_task_is_refused_and_the_known_ones_are_named() -> None:
     assert isinstance(refused, Refused)
     assert refused.reason == "unknown-task"
     assert "quick" in refused.message
+
+
+def test_of_many_known_tasks_some_are_named_and_the_others_counted() -> None:
+    world = World(seed=1)
+    world.add_node("n0", tasks={name: TaskInfo(name) for name in (f"task-{number:02}" for number in range(23))})
+    world.add_client("dev")
+    world.submit("dev", "t1", "nonsense")
+    message = outcome(world, "t1").message
+    assert message.endswith("task-19, and 3 more")
+    assert "task-20" not in message
 
 
 def test_a_split_task_runs_in_parts_on_every_node() -> None:
@@ -208,6 +218,23 @@ def test_heavy_without_any_cloud_and_without_fallback_is_refused() -> None:
     refused = outcome(world, "t1")
     assert isinstance(refused, Refused)
     assert refused.reason == "no-cloud"
+
+
+@pytest.mark.parametrize(("up", "said"), [(True, "does not offer it"), (False, "does not reach its core site")])
+def test_a_refused_heavy_task_names_the_bridge_that_does_not_offer_it(up: bool, said: str) -> None:
+    world = World(seed=1)
+    world.add_node("n0", tasks={"big": TaskInfo("big", weight="heavy")})
+    bridge = world.add_node("bridge", role="cloud", workers=100, tasks={})
+    world.add_client("dev")
+    world.run(100)
+    world.tell(bridge, CloudReached(up))
+    world.run(600)
+    world.submit("dev", "t1", "big")
+    refused = outcome(world, "t1")
+    assert isinstance(refused, Refused)
+    assert (refused.reason, "never had" in refused.message) == ("no-cloud", False)
+    assert "bridge bridge" in refused.message
+    assert said in refused.message
 
 
 def test_a_core_sites_node_runs_heavy_tasks_itself() -> None:
