@@ -3,7 +3,7 @@ node that serves CoAP, where the password is the device's key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from socket import socket
 from urllib.parse import quote, unquote, urlsplit
@@ -57,8 +57,9 @@ class Credentials:
     key: str | None = None
 
 
-def parse(url: str) -> BrokerUrl:
-    """Read a broker URL. A bare host name is taken as ``mqtt://``. Raises ConfigError saying what is wrong."""
+def parse(url: str, beside: Sequence[str] = ()) -> BrokerUrl:
+    """Read a broker URL. A bare host name is taken as ``mqtt://``. Raises ConfigError saying what is wrong, with the
+    schemes that the caller takes ``beside`` these."""
     text = url if "://" in url else f"mqtt://{url}"
     try:
         parts = urlsplit(text)
@@ -69,7 +70,8 @@ def parse(url: str) -> BrokerUrl:
         hint = "the port is a number up to 65535, and special characters in a login are written as %23, %2F, %3F, %40"
         raise ConfigError(f"broker URL {_masked(url)!r} cannot be read: {hint}")
     if parts.scheme not in PORTS:
-        known = "mqtt, mqtts or coap"
+        *others, last = [*PORTS, *beside]
+        known = f"{', '.join(others)} or {last}"
         if parts.scheme == "coaps":
             known += " (there is no DTLS here: coap://<device>:<key>@... encrypts, by OSCORE)"
         raise ConfigError(f"broker URL {_masked(url)!r}: the scheme must be {known}")

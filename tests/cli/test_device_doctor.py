@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from fogsdk.device.doctor import WRONG, Step, examine
+from fogsdk.device.doctor import WRONG, Step, examine, main
 from fogsdk.device.url import Credentials
 from fogsdk.wire import codec
 from fogsdk.wire.messages import Birth
@@ -30,6 +32,12 @@ from tests.support.processes import Processes
 from tests.support.waiting import eventually
 
 Steps = dict[str, Step]
+
+# Takes Ctrl-C also where the tests run in the background and so are told to ignore it.
+INTERRUPTIBLE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from fogsdk.device.doctor import main; sys.exit(main())"
+)
 
 DEVICE = [
     "pattern write fog/v1/+/node/+/task/%u",
@@ -138,7 +146,25 @@ def test_it_works_where_there_is_the_sdk_alone(doors: tuple[Site, str, str]) -> 
     assert re.search(r"^ok     task: run by n1, .* \(\d+ ms\)$", done.stdout, re.MULTILINE)
     done = subprocess.run([*command[:-1], "ftp://pi"], env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "the scheme must be" in done.stderr
+    assert "the scheme must be mqtt, mqtts, coap, http or https" in done.stderr
+
+
+def test_help_is_shown_and_looks_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    assert "usage: python -m fogsdk.device.doctor" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_exit_code_130_and_no_traceback(processes: Processes) -> None:
+    """While it waits for a broker that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"mqtt://127.0.0.1:{mute.getsockname()[1]}"
+        program = processes.start_python("-c", INTERRUPTIBLE, url)
+        program.wait_for("something listens on port")
+        os.kill(program.pid, signal.SIGINT)
+        assert program.wait() == 130
+    assert "Traceback" not in program.output
 
 
 # ---------------------------------------------------------------- on the way to the computer
@@ -325,6 +351,12 @@ def test_a_clock_that_differs_is_a_note(mosquitto: Mosquitto) -> None:
         step = diagnose(mosquitto.url, 1)["clock"]
     assert step.state == "note"
     assert re.match(r"this device's is \d+ s behind of the fog's", step.text)
+
+
+def test_a_node_that_has_been_up_for_long_says_nothing_of_the_clock(mosquitto: Mosquitto) -> None:
+    with Client(mosquitto.port, "old") as old:
+        old.publish("fog/v1/home/node/old/birth", codec.encode([Birth(1, "fog", 1)]), retain=True)
+        assert "clock" not in diagnose(mosquitto.url, 1)
 
 
 def test_a_broker_that_speaks_3_1_1_alone(processes: Processes) -> None:

@@ -6,6 +6,7 @@ Standard library and paho-mqtt alone, so that it runs where the device's program
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from fogsdk.device.url import Credentials, parse
 from fogsdk.errors import ConfigError
 
 __all__ = ["NOTE", "OK", "WRONG", "Step", "examine", "main"]
+
+_HELP = "Tells why this device cannot reach the fog, step by step along its own way there, as far as that goes."
 
 
 def examine(
@@ -51,7 +54,7 @@ def _steps(way: str, login: Credentials, site: str | None, token: str) -> Iterat
                 "the URL cannot be read: http://<host>:<port>/, with a port up to 65535, as 192.168.1.9:8080"
             )
         return http.steps(parts, number, login, token)
-    url = parse(way)
+    url = parse(way, beside=("http", "https"))
     return coap.steps(url, login, site) if url.coap else mqtt.steps(url, login, site)
 
 
@@ -64,8 +67,8 @@ def _timed(steps: Iterator[Step]) -> Iterator[Step]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine the ways that are given, else that over ``fog.local``, and write what is found. Returns 0 if all is well,
-    1 if something is wrong, and 2 for a URL that is none."""
-    ways = list(sys.argv[1:] if argv is None else argv) or [fallback(Credentials())]
+    1 if something is wrong, 2 for a URL that is none, and 130 where Ctrl-C ended it."""
+    ways = _read_ways(argv)
     wrong = False
     try:
         for step in (step for way in ways for step in examine(way)):
@@ -75,4 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 1 if wrong else 0
+
+
+def _read_ways(argv: Sequence[str] | None) -> list[str]:
+    parser = argparse.ArgumentParser("python -m fogsdk.device.doctor", description=_HELP)
+    usual = fallback(Credentials())
+    which = f"begins with mqtt://, mqtts://, coap://, http:// or https://, or is an invitation (default: {usual})"
+    parser.add_argument("ways", metavar="URL", nargs="*", default=[usual], help=which)
+    ways: list[str] = parser.parse_args(argv).ways
+    return ways

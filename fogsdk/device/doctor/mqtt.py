@@ -86,7 +86,8 @@ def _site(probe: Probe, url: BrokerUrl, site: str, sender: str) -> Generator[Ste
         yield _no_nodes(probe, url, site)
         return False
     yield ok("nodes", f"{', '.join(sorted(births))} of site {site!r}")
-    yield from network.clock_of(max(birth.incarnation for birth in births.values()) / 1000 - time.time())
+    started = max(birth.incarnation for birth in births.values()) / 1000
+    yield from network.clock_of(max(0.0, started - time.time()))  # nodes started in the past may run for long
     if not probe.subscribe(topics.reply(site, sender)):
         yield _forbidden("replies", "read", topics.reply(SEVERAL, "%u"), "hear what became of its tasks")
         return False
