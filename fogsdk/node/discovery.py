@@ -149,7 +149,7 @@ class Discovery:
         self._seen.clear()
         try:
             if not self._here.interfaces:
-                raise OSError("no network interface is up")
+                raise OSError(self._why_none())
             self._zeroconf = AsyncZeroconf(interfaces=self._here.interfaces)
             await self._announce(self._zeroconf, self._service(NODE_TYPE, self._port, self._text))
             for served in self._served:
@@ -159,6 +159,11 @@ class Discovery:
         except (OSError, RuntimeError, Error) as error:
             self._warn(error)
             await self._shut()
+
+    def _why_none(self) -> str:
+        if not self._interfaces:
+            return "no network interface is up"
+        return f"no network interface that is up has the address {' or '.join(self._interfaces)}"
 
     def _warn(self, error: Exception) -> None:
         level = logging.DEBUG if self._warned else logging.WARNING

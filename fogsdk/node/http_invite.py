@@ -28,7 +28,7 @@ class InviteRoute:
         """The invitation."""
         site, page = self._runtime.identity.site, self._page(request)
         urls = [broker_url(parse(name), site, host_name(page.split("/")[2])) for name in self._runtime.brokers]
-        urls += [url for url in addresses(self._settings) if url.startswith("coap")]
+        urls += [broker_url(parse(url), site) for url in addresses(self._settings) if url.startswith("coap")]
         text = Invite(tuple(urls), page, token_of(request)).text()
         said = {"url": page, "site": site, "urls": urls, "text": text, "qr": qr_svg(text).decode()}
         return respond(said, kind=answer_type(request))

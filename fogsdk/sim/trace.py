@@ -17,9 +17,14 @@ class Trace:
     """The hash over time, sender, receiver, kind and id of every delivery, in order."""
 
     def __init__(self) -> None:
-        self.deliveries = 0
+        self._hashed = 0
         self._hash = blake2b(digest_size=16)
         self._lines: list[str] = []
+
+    @property
+    def deliveries(self) -> int:
+        """How many there were so far."""
+        return self._hashed + len(self._lines)
 
     def delivered(self, now: int, receiver: str, label: str) -> None:
         """Note one delivery; the label names the sender and the message."""
@@ -33,7 +38,7 @@ class Trace:
         return self._hash.hexdigest()
 
     def _flush(self) -> None:
-        self.deliveries += len(self._lines)
+        self._hashed += len(self._lines)
         self._hash.update("".join(self._lines).encode())
         self._lines.clear()
 

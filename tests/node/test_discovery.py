@@ -333,6 +333,7 @@ def test_without_multicast_it_warns_once_and_goes_on(
     with caplog.at_level(logging.WARNING, "fogsdk"):
         run(scenario())
     assert [record.levelname for record in caplog.records if record.name.startswith("fogsdk")] == ["WARNING"]
+    assert "no network interface that is up has the address 203.0.113.1" in caplog.text
     assert "name the brokers" in caplog.text
 
 

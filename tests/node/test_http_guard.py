@@ -126,6 +126,13 @@ async def test_a_host_too_long_for_a_name_is_refused_and_so_is_an_invitation_too
         qr_svg("a" * 3000)
 
 
+@on_a_loop
+async def test_an_invitation_to_coap_names_the_site_too() -> None:
+    async with at_bench(site="lab", coap_port=5690) as bench:
+        said = (await bench.ask("GET", "/fog/v1/invite")).said
+    assert said["urls"] == ["coap://127.0.0.1:5690/lab"]
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

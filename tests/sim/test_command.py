@@ -25,6 +25,15 @@ def test_a_run_is_reported_with_a_picture_of_it_and_of_each_fault(
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
+@pytest.mark.parametrize(
+    ("option", "said"), [("--minutes", "must be a number above 0 and below"), ("--nodes", "must be a whole number")]
+)
+def test_wrong_use_is_told_in_words_for_people(option: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sim", option, "abc"])
+    assert f"argument {option}: {said}" in capsys.readouterr().err
+
+
 def test_a_plan_that_is_wrong_is_told_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text('[[fault]]\nkind = "flood"\n')

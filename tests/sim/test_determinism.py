@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fogsdk.sim.campaign import scenario
+from fogsdk.sim.trace import Trace
 from fogsdk.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,15 @@ def test_a_seed_has_one_trace_under_any_hash_seed(policy: str) -> None:
     assert runs[0] == runs[1] == runs[2]
     assert runs[0]["deliveries"] > 1000
     assert simulate(*small, "--codec", hash_seed="7")["hash"] == runs[0]["hash"]
+
+
+def test_each_delivery_is_counted_at_once() -> None:
+    trace = Trace()
+    for now in range(5000):
+        trace.delivered(now, "n1", "n2 Beat 1")
+    assert trace.deliveries == 5000
+    trace.digest()
+    assert trace.deliveries == 5000
 
 
 def test_another_seed_is_another_run() -> None:
