@@ -104,8 +104,9 @@ def follow(rules: Sequence[Rule], victims: Victims, seconds: float, seed: int) -
         able = [node for node in sorted(victims) if rule.order.target in victims[node]]
         wanted = [node for node in able if rule.node in (node, "any", "all")]
         if not wanted:
-            who = "no node" if rule.node in ("any", "all") else rule.node
-            raise ConfigError(f"[[disturb]] number {number}: {rule.order}: {who} has that and allows it")
+            named = f"{rule.node} does not have that, or does not allow it"
+            why = "no node has that and allows it" if rule.node in ("any", "all") else named
+            raise ConfigError(f"[[disturb]] number {number}: {rule.order}: {why}")
         at = rule.at
         while at < seconds:
             chosen = wanted if rule.node != "any" else [chance.choice(wanted)]

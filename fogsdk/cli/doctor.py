@@ -11,7 +11,7 @@ from importlib import metadata
 import fogsdk
 from fogsdk.cli import announced, options
 from fogsdk.cli.latency import answers
-from fogsdk.cli.observer import Observer
+from fogsdk.cli.observer import NO_BROKER, Observer
 from fogsdk.cli.output import clean, milliseconds, note, terminal, write_json
 from fogsdk.cli.survey import Seen, survey
 from fogsdk.device.brokers import named
@@ -162,6 +162,9 @@ class _Doctor:
 
     def _let_in(self, broker: BrokerUrl) -> bool:
         name = f"broker {broker}"
+        if broker.coap:
+            self.add(name, "wrong", f"it is none: {NO_BROKER}", "`fog doctor --device` goes that way")
+            return False
         try:
             Observer(broker, self._login, self._site, self._sender).close()
             self.add(name, "ok", "reached, and it accepts the login")
@@ -198,6 +201,9 @@ class _Doctor:
             self.add("heartbeats", "note", "the broker's access list hides them from this login", advice)
         for each in there:
             self._check_way(each)
+            if each.cut_off:
+                advice = "is `fogcloud core` running there, and its broker? The log of the bridge says what it tries"
+                self.add(f"cloud of {each.node}", "wrong", "this bridge does not reach its core site", advice)
 
     def _check_way(self, seen: Seen) -> None:
         name, trip, jitter = f"way to {seen.node}", seen.round_trip, seen.jitter or 0.0

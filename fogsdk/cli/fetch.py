@@ -7,7 +7,7 @@ from typing import Any
 
 from fogsdk.cli.options import add_common, connect, seconds
 from fogsdk.cli.output import write_json
-from fogsdk.cli.run import add_output, deliver, describe_error
+from fogsdk.cli.run import add_output, check_output, deliver, describe_error
 from fogsdk.device.posted import check_receipt
 from fogsdk.errors import FogError, TaskFailed
 
@@ -36,6 +36,7 @@ def _receipt(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Fetch the outcome; it is the exit code, as with ``fog run``."""
+    check_output(args)
     with connect(args) as fog:
         try:
             value = fog.fetch(args.receipt, args.wait, forget=False)

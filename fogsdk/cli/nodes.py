@@ -100,6 +100,8 @@ def _row(seen: Seen, everybody: Sequence[Seen]) -> list[str]:
 
 def _remarks(everybody: Sequence[Seen]) -> Iterator[str]:
     for seen in everybody:
+        if seen.cut_off:
+            yield f"{seen.node} does not reach its core site: heavy tasks wait, or run in the fog where they may"
         told = seen.report
         for locked in told.quarantined if told else ():
             yield f"{seen.node} does not run {locked.task} for {locked.seconds_left / 60:.1f} minutes: {locked.why}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fogsdk.device.brokers import others
 from fogsdk.device.mqtt import MqttConnection
 from fogsdk.device.url import BrokerUrl, Credentials
-from fogsdk.errors import ConnectionFailed, WireError
+from fogsdk.errors import ConfigError, ConnectionFailed, WireError
 from fogsdk.wire import codec, topics
 from fogsdk.wire.messages import Malformed, Message
 
@@ -21,6 +21,7 @@ KEEPALIVE = 15
 HOUSEKEEPING = 1.0
 PAUSE = 0.2
 """Seconds between two rounds over all brokers while none answers."""
+NO_BROKER = "coap:// leads to one node alone"
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,10 @@ def connect_first(
     again: Callable[[], Sequence[BrokerUrl]] | None = None,
 ) -> Observer:
     """Connect to the first broker that accepts the login; ConnectionFailed after ``timeout`` seconds. ``again`` looks
-    anew for brokers where nobody named them."""
+    anew for brokers where nobody named them. Raises ConfigError where none of them is a broker."""
+    brokers = [broker for broker in brokers if not broker.coap]
+    if not brokers:
+        raise ConfigError(f"this command needs the URL of a broker, mqtt://... or mqtts://...; {NO_BROKER}")
     until = time.monotonic() + timeout
     while True:
         errors = []

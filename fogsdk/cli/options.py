@@ -59,23 +59,31 @@ def complete_files(option: argparse.Action) -> None:
     option.complete = files  # type: ignore[attr-defined]
 
 
-_MOST = 10**9
-
-
 def seconds(text: str) -> float:
     """A positive number of seconds, for argparse."""
     return number(text, "a number of seconds", above=True)
 
 
-def number(text: str, what: str, *, above: bool = False) -> float:
+def whole_number(text: str, least: int, most: int) -> int:
+    """A whole number within bounds, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = most + 1
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most:,}, not {text}")
+    return value
+
+
+def number(text: str, what: str, *, above: bool = False, below: int = 10**9) -> float:
     """A number from 0, or ``above`` it, for argparse; ``what`` it is, for people."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (value > 0 if above else value >= 0) or not value < _MOST:
+    if not (value > 0 if above else value >= 0) or not value < below:
         least = "above" if above else "from"
-        raise argparse.ArgumentTypeError(f"must be {what} {least} 0 and below {_MOST:,}, not {text}")
+        raise argparse.ArgumentTypeError(f"must be {what} {least} 0 and below {below:,}, not {text}")
     return value
 
 
@@ -116,13 +124,19 @@ def party(args: argparse.Namespace, urls: list[str]) -> tuple[list[BrokerUrl], s
 
     The id is the login's name: a broker with an access list passes nothing under another.
     """
-    brokers = [parse(each) for url in urls for each in invite.read(url).usable()]
+    brokers = [broker for url in urls for broker in _brokers(url)]
     site = args.site or next((broker.site for broker in brokers if broker.site), DEFAULT_SITE)
     user = next((broker.username for broker in brokers if broker.username), args.username)
     try:
         return brokers, check_id(site, "site"), check_id(user or f"fog-{secrets.token_hex(4)}", "username")
     except WireError as error:
         raise ConfigError(str(error)) from None
+
+
+def _brokers(url: str) -> list[BrokerUrl]:
+    """Those that a URL or an invitation names; where it names none, the nodes that it leads to by CoAP."""
+    named = [parse(each) for each in invite.read(url).urls]
+    return [each for each in named if not each.coap] or named
 
 
 def connect(args: argparse.Namespace) -> Fog:

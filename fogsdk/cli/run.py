@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fogsdk.cli import values
-from fogsdk.cli.options import add_common, complete_files, connect, seconds
+from fogsdk.cli.options import add_common, complete_files, connect, seconds, whole_number
 from fogsdk.cli.output import note, terminal, write_json
 from fogsdk.errors import ConfigError, DeadlineExceeded, FogError, TaskFailed, TaskRefused
 from fogsdk.tasks import WEIGHTS
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_call(parser: argparse.ArgumentParser) -> None:
     """The options that say what to run."""
     parser.add_argument("name", metavar="NAME", help="the task")
-    parser.add_argument("args", metavar="ARG", nargs="*", help="its arguments, see below")
+    parser.add_argument("args", metavar="ARG", nargs="*", default=[], help="its arguments, see below")
     parser.add_argument(
         "--kw", metavar="KEY=ARG", action="append", default=[], type=_pair, help="an argument by its name"
     )
@@ -70,9 +70,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _priority(text: str) -> int:
-    if not -100 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError("must be -100 to 100")
-    return int(text)
+    return whole_number(text, -100, 100)
 
 
 def read_call(args: argparse.Namespace, **more: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -89,6 +87,7 @@ def read_call(args: argparse.Namespace, **more: Any) -> tuple[list[Any], dict[st
 
 def run(args: argparse.Namespace) -> int:
     """Run the task; its outcome is the exit code."""
+    check_output(args)
     arguments, keywords = read_call(args)
     with connect(args) as fog:
         future = fog.submit(args.name, *arguments, **keywords)
@@ -104,6 +103,12 @@ def run(args: argparse.Namespace) -> int:
             raise
         _report(args, future, deliver(args, value))
     return 0
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Raises ConfigError where the result could not go where it is wanted: nothing is run for that."""
+    if args.output:
+        values.check_writable(args.output)
 
 
 def deliver(args: argparse.Namespace, value: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fogsdk.cli.options import complete_files
+from fogsdk.cli.options import complete_files, number, whole_number
 from fogsdk.cli.output import milliseconds, percent, terminal, write_json, write_line, write_table
 from fogsdk.core.placement import POLICIES
 from fogsdk.errors import not_installed
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--devices", type=_count, default=20, metavar="N", help=f"devices that hand in tasks {default}")
     option("--brokers", type=_count, default=2, metavar="N", help=f"brokers of the site {default}")
     option("--workers", type=_count, default=2, metavar="N", help=f"workers of each node {default}")
-    option("--minutes", type=_minutes, default=1.0, metavar="N", help=f"how long tasks are handed in {default}")
-    option("--rate", type=_minutes, default=6.0, metavar="N", help=f"tasks a minute from each device {default}")
+    option("--minutes", type=_positive, default=1.0, metavar="N", help=f"how long tasks are handed in {default}")
+    option("--rate", type=_positive, default=6.0, metavar="N", help=f"tasks a minute from each device {default}")
     complete_files(option("--faults", type=Path, metavar="FILE", help="the plan of faults (default: none)"))
     option("--seed", type=int, default=0, metavar="N", help=f"what makes chance repeatable {default}")
     option("--policy", choices=sorted(POLICIES), default="predictive", help=f"where tasks run {default}")
@@ -59,17 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000000, not {text}")
-    return value
+    return whole_number(text, 1, 1_000_000)
 
 
-def _minutes(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
-    return value
+def _positive(text: str) -> float:
+    return number(text, "a number", above=True, below=1_000_000)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -49,6 +49,11 @@ class Seen:
         return "draining" if leaving or (self.beat is not None and self.beat.draining) else "there"
 
     @property
+    def cut_off(self) -> bool:
+        """Whether it is a cloud bridge that says that it does not reach its core site."""
+        return not self.gone and self.beat is not None and self.beat.uplink is False
+
+    @property
     def round_trip(self) -> float | None:
         """Milliseconds there and back: the median of what was measured."""
         return statistics.median(self.round_trips) if self.round_trips else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ whatever fits first."""
 def argument(text: str) -> Any:
     """One argument. Raises ConfigError for a file that cannot be read."""
     if text == "@-":
-        return _guess(sys.stdin.buffer.read())
+        return _guess(_standard_input())
     if text.startswith("@"):
         return _from_file(Path(text[1:]))
     try:
@@ -53,6 +54,12 @@ def _guess(data: bytes) -> Any:
         return data.decode()
     except ValueError:
         return data
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise ConfigError("cannot take @- as an argument: standard input is closed")
+    return sys.stdin.buffer.read()
 
 
 def _from_file(path: Path) -> Any:
@@ -98,11 +105,27 @@ def readable(value: Any) -> str:
     return json.dumps(plain(value), ensure_ascii=False)
 
 
+def check_writable(path: Path) -> None:
+    """Raises ConfigError where a result could not be written, as far as that is seen without writing: before a task
+    runs for it."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError("no permission")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error}") from error
+    if path.suffix == ".npy":
+        _numpy()
+
+
 def write_file(path: Path, value: Any) -> None:
     """Write a result: as CBOR (.cbor), as an array (.npy), as JSON (.json), or bytes and text as they are."""
     try:
         path.write_bytes(_content(path.suffix, value))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot write {path}: {error}") from error
 
 
@@ -110,11 +133,18 @@ def _content(suffix: str, value: Any) -> bytes:
     if suffix == ".cbor":
         return values.encode(value)
     if suffix == ".npy":
-        numpy, file = _numpy(), io.BytesIO()
-        numpy.save(file, numpy.asarray(value), allow_pickle=False)
-        return file.getvalue()
+        return _as_npy(value)
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and suffix != ".json":
         return value.encode()
     return json.dumps(plain(value), ensure_ascii=False).encode() + b"\n"
+
+
+def _as_npy(value: Any) -> bytes:
+    numpy, file = _numpy(), io.BytesIO()
+    try:
+        numpy.save(file, numpy.asarray(value), allow_pickle=False)
+    except ValueError:
+        raise ValueError("the result is no array; write it as .json or .cbor") from None
+    return file.getvalue()

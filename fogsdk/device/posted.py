@@ -73,5 +73,8 @@ def keep_ms(keep: float | str) -> int:
     match = _KEEP.fullmatch(str(keep))
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not 0 < seconds * 1000 <= limits.DURATION:
-        raise ValueError(f'keep is a number of seconds, or text like "90s", "15m", "1h" or "7d", not {keep!r}')
+        most = limits.DURATION // (1000 * _UNITS["d"])
+        raise ValueError(
+            f'keep is a number of seconds, or text like "90s", "15m", "1h" or "7d", up to {most}d, not {keep!r}'
+        )
     return max(1, int(seconds * 1000))

@@ -85,7 +85,7 @@ def test_a_plan_that_is_wrong_is_refused_and_the_error_says_where(text: str, com
 
 def test_a_plan_for_what_no_node_has_is_refused() -> None:
     rule = chaos_plan.Rule(Order("kill", "broker"), 1.0, None, "n2")
-    with pytest.raises(ConfigError, match="number 1: kill broker for 5 s: n2 has that and allows it"):
+    with pytest.raises(ConfigError, match="number 1: kill broker for 5 s: n2 does not have that, or does not allow it"):
         chaos_plan.follow([rule], VICTIMS, 10, 1)
 
 

@@ -66,6 +66,14 @@ def test_with_no_broker_at_all_the_exit_code_is_5() -> None:
     assert "-> start a broker there" in done.stdout
 
 
+def test_a_url_of_coap_is_told_to_be_no_brokers() -> None:
+    done = fog("doctor", "--json", url=f"coap://127.0.0.1:{free_port()}")
+    assert done.returncode == 5
+    check = json.loads(done.stdout)["checks"][-1]
+    assert (check["state"], check["text"]) == ("wrong", "it is none: coap:// leads to one node alone")
+    assert "fog doctor --device" in check["advice"]
+
+
 def test_a_refused_login_is_told_from_a_broker_that_is_away(start_site: Callable[..., Site], tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.write_text("phone:secret\n")

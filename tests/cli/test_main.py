@@ -14,6 +14,7 @@ import pytest
 import fogsdk
 from fogsdk.cli.main import EXIT_CODES, build_parser, main
 from tests.cli.site import Site, Terminal, environment, fog
+from tests.support.ports import free_port
 
 COMMANDS = ("run", "post", "fetch", "nodes", "tasks", "watch", "load", "chaos", "doctor", "completion", "demo")
 COMMON = ("--url", "--site", "--username", "--password-file", "--ca", "--cert", "--key", "--timeout", "--json")
@@ -60,6 +61,18 @@ def test_wrong_use_is_exit_code_2_and_says_how_it_is_done(words: tuple[str, ...]
     done = fog(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage: fog" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("nodes",), ("tasks",), ("watch",), ("invite",)])
+def test_a_command_that_listens_at_a_broker_says_at_once_that_it_needs_one(words: tuple[str, ...]) -> None:
+    done = fog(*words, "--url", f"coap://127.0.0.1:{free_port()}", "--timeout", "1000")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs the URL of a broker, mqtt://... or mqtts://...; coap://" in done.stderr
+
+
+def test_of_an_invitation_that_begins_with_coap_the_broker_is_taken(site: Site) -> None:
+    done = fog("nodes", "--url", f"coap://127.0.0.1:{free_port()} {site.url}")
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_rich_it_is_plain_text_and_says_what_to_install(

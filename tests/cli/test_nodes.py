@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fogsdk.wire import codec
-from fogsdk.wire.messages import Birth
+from fogsdk.wire.messages import Beat, Birth
 from tests.broker.mqtt import Client
 from tests.cli.site import Site, Terminal
 from tests.support.waiting import eventually
@@ -83,6 +83,17 @@ def test_a_killed_node_is_gone_a_mute_one_silent_and_one_that_ends_draining(
         assert told["mute"]["round_trip_ms"] is None
         (tmp_path / "gate").touch()
         assert held.result(10) == "held"
+
+
+def test_a_bridge_that_does_not_reach_its_core_site_is_told(start_site: Callable[..., Site]) -> None:
+    """To who looks at the nodes, and to the doctor."""
+    site = start_site()
+    with Client(site.broker.port, "bridge") as bridge:
+        bridge.publish("fog/v1/home/node/bridge/birth", codec.encode([Birth(1, "cloud", 1)]), retain=True)
+        beat = codec.encode([Beat(1, 1, 60_000, uplink=False)])
+        bridge.publish("fog/v1/home/node/bridge/beat", beat, retain=True)  # in place of one every 250 ms
+        assert "bridge does not reach its core site" in site.fog("nodes").stdout
+        assert "wrong  cloud of bridge: " in site.fog("doctor").stdout
 
 
 def test_a_site_without_nodes_is_no_error_but_said(start_site: Callable[..., Site]) -> None:

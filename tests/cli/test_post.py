@@ -52,6 +52,10 @@ def test_a_result_that_is_not_there_in_time_is_exit_code_4(site: Site, tmp_path:
     assert site.fog("fetch", receipt, "--wait", "20").stdout == "held\n"
 
 
+def test_a_time_that_is_too_long_is_told_with_the_longest(site: Site) -> None:
+    assert "up to 12725d, not '1000000d'" in site.fog("post", "mean", "--keep", "1000000d").stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -83,6 +83,23 @@ def test_a_result_can_go_into_a_file(site: Site, tmp_path: Path) -> None:
     assert (tmp_path / "out.jpg").read_bytes() == b"\xff\xd8"
 
 
+@pytest.mark.parametrize("argument", ['{"a": 1}', "null", "[[1, 2], [3]]"])
+def test_what_is_no_array_is_not_written_as_one_and_that_is_said(site: Site, tmp_path: Path, argument: str) -> None:
+    target = tmp_path / "out.npy"
+    done = site.fog("run", "same", argument, "--output", str(target))
+    said = f"fog: cannot write {target}: the result is no array; write it as .json or .cbor\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(("file", "why"), [("", "it is a folder"), ("missing/out.json", "there is no folder")])
+def test_an_output_that_cannot_be_written_is_found_before_the_task_runs(tmp_path: Path, file: str, why: str) -> None:
+    """Even before a broker is looked for."""
+    nowhere = f"mqtt://127.0.0.1:{free_port()}"
+    done = fog("run", "mean", "[1]", "--output", str(tmp_path / file), "--url", nowhere)
+    assert (done.returncode, why in done.stderr) == (2, True), done.stderr
+
+
 def test_the_trace_goes_to_stderr_and_into_the_json(site: Site) -> None:
     done = site.fog("run", "mean", "[1, 3]", "--trace")
     assert done.stdout == "2.0\n"
@@ -134,6 +151,25 @@ def test_wrong_use_is_exit_code_2(site: Site, words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "fog" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("mean", "--priority", "x"), "argument --priority: must be a whole number from -100 to 100, not x"),
+        ((), "the following arguments are required: NAME\n"),
+    ],
+)
+def test_wrong_use_is_told_in_words_for_people(words: tuple[str, ...], said: str) -> None:
+    assert said in fog("run", *words).stderr
+
+
+def test_closed_standard_input_is_no_argument() -> None:
+    command = shlex.join([sys.executable, "-m", "fogsdk.cli.main", "run", "same", "@-"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} <&-"], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "fog: cannot take @- as an argument: standard input is closed\n")
 
 
 def test_output_that_cannot_be_written_is_said_and_no_output_is_wanted_where_it_was_closed(site: Site) -> None:
