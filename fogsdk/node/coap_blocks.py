@@ -121,6 +121,8 @@ class Blocks:
 
     def cut(self, request: Any, answer: Any) -> Any:
         """An answer as it is sent: its first block, or the one that the request is for, where it is a large one."""
+        if answer.opt.block2 is not None:  # it is a block already
+            return answer
         asked, key = request.opt.block2, _key(request)
         size = BLOCK if asked is None else min(BLOCK, asked.size)
         if len(answer.payload) <= size and not _further(request):
@@ -131,6 +133,11 @@ class Blocks:
         body = _Body(answer.payload, _now(), answer)
         self._going.put(key, body)
         return _cut(body, asked)
+
+
+def piece(request: Any, whole: Any) -> Any:
+    """The block that a request is for, of an answer that somebody else keeps, with an ETag."""
+    return _cut(_Body(whole.payload, _now(), whole), request.opt.block2)
 
 
 def _cut(body: _Body, asked: Any) -> Any:

@@ -22,7 +22,7 @@ from fogsdk.core.commands import Send
 from fogsdk.core.events import Asked
 from fogsdk.errors import TaskRefused, TooLarge, WireError
 from fogsdk.node.coap_answers import CBOR, LINKS, Problem, answer, content
-from fogsdk.node.coap_blocks import BLOCK, Blocks
+from fogsdk.node.coap_blocks import BLOCK, Blocks, piece
 from fogsdk.node.coap_keys import Keys
 from fogsdk.node.coap_listing import links
 from fogsdk.node.coap_mailbox import MOST_MAILBOXES, Mailbox, Mailboxes
@@ -287,7 +287,9 @@ class CoapDoor:
             messages = await self._batch(call.body)
             call.say(aiocoap.Message(code=aiocoap.CHANGED), True)
             for message in messages:
-                if isinstance(message, (Task, Cancel, Ask, Malformed)):
+                if isinstance(message, (Task, Ask)) and box.has(message.id):
+                    self._mailboxes.deliver(sender, Accepted(message.id, self._me))
+                elif isinstance(message, (Task, Cancel, Ask, Malformed)):
                     self._tell(Asked(self.name, sender, message))
 
     async def _batch(self, body: bytes) -> list[Message | Malformed]:
@@ -304,12 +306,14 @@ class CoapDoor:
             raise Problem(aiocoap.BAD_REQUEST, "a mailbox is observed (RFC 7641): set Observe to 0")
         if len(self._mailboxes) >= MOST_MAILBOXES and self._mailboxes.get(sender) is None:
             raise Problem(aiocoap.SERVICE_UNAVAILABLE, f"{MOST_MAILBOXES} devices are linked to {self._me}", max_age=5)
-        box = Mailbox(("fog", "v1", "messages", sender), lambda: self._acknowledged(call))
+        path = ("fog", "v1", "messages", sender)
+        box = Mailbox(path, lambda: self._acknowledged(call), self._mailboxes.room, _client(call))
         self._mailboxes.open(sender, box)
         try:
             await box.notify(call.say)
         finally:
             self._mailboxes.close(sender, box)
+            box.clear()
 
     def _get_parcel(self, call: Call, sender: str, name: str) -> None:
         self._sender(call, check_id(sender, "sender"))
@@ -317,8 +321,11 @@ class CoapDoor:
         parcel = None if box is None else box.parcel(name)
         if box is None or parcel is None:
             raise Problem(aiocoap.NOT_FOUND, "it is there no longer")
-        box.fetched(name)
-        call.say(aiocoap.Message(code=aiocoap.CONTENT, payload=parcel, content_format=CBOR), True)
+        whole = aiocoap.Message(code=aiocoap.CONTENT, payload=parcel.item, content_format=CBOR, etag=parcel.tag)
+        part = piece(call.request, whole)
+        if not part.opt.block2.more:
+            box.fetched(name)
+        call.say(part, True)
 
     # ------------------------------------------------------------ who asks
 

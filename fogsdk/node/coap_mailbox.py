@@ -2,15 +2,18 @@
 
 A device observes its mailbox (RFC 7641). Each notification is a batch of messages, and the next is sent when that one
 was acknowledged, so that what comes meanwhile leaves together. A message that is too large for a datagram is a parcel:
-it lies under a name of its own until it is fetched, and the notification says only where.
+it lies under a name of its own until it is fetched, and the notification says only where. That of an outcome may be the
+only one that there is: the core keeps less than devices can have on their way here. So none makes room for another.
+One that finds no room is left out until there is some, and the task does not run again before.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiocoap
 import cbor2
@@ -19,6 +22,7 @@ from fogsdk.core.membership import Directory
 from fogsdk.node.coap_answers import sayable
 from fogsdk.node.coap_blocks import BLOCK
 from fogsdk.node.coap_server import Prompt
+from fogsdk.node.door_room import Room
 from fogsdk.wire import codec
 from fogsdk.wire.limits import MESSAGE_SIZE
 from fogsdk.wire.messages import Birth, Gone, Reply
@@ -26,8 +30,8 @@ from fogsdk.wire.messages import Birth, Gone, Reply
 MOST_MAILBOXES = 512
 MOST_WAITING = 4096
 """Messages that wait in one mailbox. With more it is closed: a device that is still there opens another."""
-MOST_PARCEL_BYTES = 4 * MESSAGE_SIZE
-"""Bytes of all parcels of one mailbox."""
+MOST_PARCEL_BYTES = 16 * MESSAGE_SIZE
+"""Bytes of all parcels of a node."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at who is there."""
 
@@ -37,33 +41,73 @@ def introduced(node: str, message: Birth | Gone) -> dict[str, Any]:
     return {"node": node, **codec.fields(message, False)}
 
 
-class Mailbox:
-    """What waits for one device. ``path`` is where it is observed."""
+class Parcel(NamedTuple):
+    """A large message, a tag that says whether it is the same as before, and what it takes of the room."""
 
-    def __init__(self, path: tuple[str, ...], acknowledged: Callable[[], Awaitable[None]]) -> None:
+    item: bytes
+    tag: bytes
+    size: int
+
+
+class Mailbox:
+    """What waits for one device. ``path`` is where it is observed, ``client`` who has its parcels in the ``room``."""
+
+    def __init__(
+        self, path: tuple[str, ...], acknowledged: Callable[[], Awaitable[None]], room: Room, client: str
+    ) -> None:
         self.known: dict[str, Birth] = {}
         self._path = path
         self._acknowledged = acknowledged
+        self._room, self._client = room, client
         self._waiting: deque[bytes | str] = deque()
-        self._parcels: OrderedDict[str, bytes] = OrderedDict()
-        self._parcel_bytes = 0
+        self._parcels: dict[str, Parcel] = {}
+        self._left_out: dict[str, int] = {}  # parcels that found no room, and their size
         self._news = asyncio.Event()
         self._ended = False
 
-    def put(self, item: bytes, name: str) -> None:
-        """Put in an encoded message; ``name`` is where it lies if it is large."""
-        if len(item) >= BLOCK:
-            self._keep(name, item)
-            if name not in self._waiting:
-                self._waiting.append(name)
-        else:
-            self._waiting.append(item)
+    def put(self, item: bytes, name: str, *, counted: bool = True) -> bool:
+        """Put in an encoded message; ``name`` is where it lies if it is large. False where there is no room for it."""
+        if len(item) < BLOCK:
+            self._wait(item)
+            return True
+        kept = self._keep(name, item, len(item) if counted else 0)
+        if kept:
+            self._point_at(name)
+        return kept
+
+    def _wait(self, item: bytes | str) -> None:
+        self._waiting.append(item)
         if len(self._waiting) > MOST_WAITING:
             self._waiting.clear()
             self._ended = True
         self._news.set()
 
-    def parcel(self, name: str) -> bytes | None:
+    def _point_at(self, name: str) -> None:
+        if name not in self._waiting:
+            self._wait(name)
+
+    def _keep(self, name: str, item: bytes, size: int) -> bool:
+        before = self._parcels.get(name)
+        if before is not None and before.item == item:
+            return True
+        self.fetched(name)
+        if not self._room.take(self._client, size):
+            self._left_out[name] = size
+            if len(self._left_out) > MOST_WAITING:
+                del self._left_out[next(iter(self._left_out))]
+            return False
+        self._left_out.pop(name, None)
+        self._parcels[name] = Parcel(item, secrets.token_bytes(4), size)
+        return True
+
+    def has(self, name: str) -> bool:
+        """Whether a large message lies here, and it is said again where; or was left out, and there is no room yet."""
+        if name in self._parcels:
+            self._point_at(name)
+            return True
+        return name in self._left_out and not self._room.has(self._client, self._left_out[name])
+
+    def parcel(self, name: str) -> Parcel | None:
         """A large message, None where it is there no longer."""
         return self._parcels.get(name)
 
@@ -71,14 +115,12 @@ class Mailbox:
         """A parcel is with its receiver."""
         parcel = self._parcels.pop(name, None)
         if parcel is not None:
-            self._parcel_bytes -= len(parcel)
+            self._room.give_back(self._client, parcel.size)
 
-    def _keep(self, name: str, item: bytes) -> None:
-        self.fetched(name)
-        self._parcels[name] = item
-        self._parcel_bytes += len(item)
-        while self._parcel_bytes > MOST_PARCEL_BYTES and len(self._parcels) > 1:
-            self.fetched(next(iter(self._parcels)))
+    def clear(self) -> None:
+        """Nobody can fetch what lies here any more."""
+        for name in list(self._parcels):
+            self.fetched(name)
 
     def end(self) -> None:
         """Send what there is, and no more: another takes its place, or the node is leaving."""
@@ -129,6 +171,7 @@ class Mailboxes:
         self._node = node
         self._me = me
         self._directory = directory
+        self.room = Room(MOST_PARCEL_BYTES)
         self._boxes: dict[str, Mailbox] = {}
         self._looking: asyncio.Task[None] | None = None
         self.empty = asyncio.Event()
@@ -199,4 +242,4 @@ class Mailboxes:
             assert before is not None, "it was told of before"
             message = Gone(before.incarnation)
             del box.known[node]
-        box.put(cbor2.dumps(introduced(node, message)), f"@{node}")
+        box.put(cbor2.dumps(introduced(node, message)), f"@{node}", counted=False)  # else nobody could link to it
