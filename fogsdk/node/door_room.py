@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from fogsdk.errors import TaskRefused
 
+SMALL = 64 * 1024
+"""Bytes up to which a body of a request, or of its answer, is not counted."""
+
 
 class Room:
     """Room for so many bytes. No client has more of it than it leaves to the others, so that none shuts them out."""
@@ -18,7 +21,7 @@ class Room:
 
     def has(self, client: str, size: int) -> bool:
         """Whether a client can take so much more, and still has no more than is left."""
-        return self._taken[client] + size <= self._left - size
+        return not size or self._taken[client] + size <= self._left - size
 
     def take(self, client: str, size: int) -> bool:
         """Take so much for a client. False, and nothing is taken, where that is more than it can."""

@@ -14,6 +14,7 @@ from aiohttp import web
 from fogsdk.errors import TaskRefused, TooLarge, WireError
 from fogsdk.node.door_requests import IN_A_THREAD
 from fogsdk.node.http_requests import CBOR, JSON
+from fogsdk.node.http_writing import Whole
 from fogsdk.wire import codec, limits
 from fogsdk.wire.jsonvalues import to_json_shown
 from fogsdk.wire.messages import Body, Cancelled, Expired, Failed, Outcome, Refused, Result
@@ -46,6 +47,8 @@ STATUS: dict[str, int] = {
 """The status for each reason of the protocol."""
 OWN: dict[str, int] = {"method-not-allowed": 405, "too-slow": 408, "unsupported-type": 415}
 """The status for each reason that HTTP alone has."""
+_LONGEST_BODY = limits.MESSAGE_SIZE + 9 * limits.JSON_VALUES
+"""Bytes of a result that may fit into JSON: of each value the head alone, or a number, may be shorter there."""
 _MORE = ("id", "node", "retry_after", "instead", "error", "traceback")
 
 
@@ -60,23 +63,23 @@ def respond(value: Any, status: int = 200, kind: str = JSON, headers: dict[str, 
     return web.Response(body=body, status=status, content_type=CBOR if kind == CBOR else JSON, headers=headers)
 
 
-async def answer(outcome: Outcome, kind: str) -> web.Response:
+async def answer(outcome: Outcome, kind: str) -> web.StreamResponse:
     """The response that says what became of a task."""
     said = await _written(outcome, kind) if isinstance(outcome, Result) else outcome
-    if not isinstance(said, bytes):
+    if not isinstance(said, list):
         return problem(outcome_problem(said), kind)
-    return web.Response(body=said, content_type=CBOR if kind == CBOR else JSON)
+    return Whole(said, {"Content-Type": CBOR if kind == CBOR else JSON})
 
 
-async def outcome_event(outcome: Outcome) -> tuple[str, bytes]:
+async def outcome_event(outcome: Outcome) -> tuple[str, Body]:
     """An outcome as the name and the data of an event."""
     said = await _written(outcome, JSON) if isinstance(outcome, Result) else outcome
-    if isinstance(said, bytes):
-        return "result", said
+    if isinstance(said, list):
+        return "result", said[0]
     return codec.fields(said, True)["type"], write_json(outcome_problem(said))
 
 
-async def _written(result: Result, kind: str) -> bytes | Failed:
+async def _written(result: Result, kind: str) -> list[Body] | Failed:
     """A result as it is sent, or what is said in its place."""
     try:
         if len(result.body) > IN_A_THREAD:
@@ -86,19 +89,25 @@ async def _written(result: Result, kind: str) -> bytes | Failed:
         return Failed(result.id, "WireError", f"the result cannot be sent: {error}", hops=result.hops)
 
 
-def _write(result: Result, kind: str) -> bytes:
-    """A result as a map of id, value, trace, and of a session's step its tag. Raises WireError where JSON cannot say
-    it."""
+def _write(result: Result, kind: str) -> list[Body]:
+    """The parts of a result as a map of id, value, trace, and of a session's step its tag. Raises WireError where JSON
+    cannot say it."""
     if kind != CBOR:
-        body = write_json(_readable(result))
-        if len(body) > limits.MESSAGE_SIZE:
-            raise TooLarge(f"{len(body)} bytes of JSON, the limit is {limits.MESSAGE_SIZE}")
-        return body
+        return [_in_json(result)]
     trace, value = cbor2.dumps([codec.fields(hop, False) for hop in result.hops]), result.body
     parts: list[tuple[str, Body]] = [("id", cbor2.dumps(result.id)), ("value", value), ("trace", trace)]
     if result.tag:
         parts.append(("tag", cbor2.dumps(result.tag)))
-    return b"".join([bytes([0xA0 | len(parts)]), *(each for name, item in parts for each in (cbor2.dumps(name), item))])
+    return [bytes([0xA0 | len(parts)]), *(each for name, item in parts for each in (cbor2.dumps(name), item))]
+
+
+def _in_json(result: Result) -> bytes:
+    if len(result.body) > _LONGEST_BODY:
+        raise TooLarge(f"{len(result.body)} bytes, in JSON the limit is {limits.MESSAGE_SIZE}")
+    body = write_json(_readable(result))
+    if len(body) > limits.MESSAGE_SIZE:
+        raise TooLarge(f"{len(body)} bytes of JSON, the limit is {limits.MESSAGE_SIZE}")
+    return body
 
 
 def _readable(result: Result) -> dict[str, Any]:

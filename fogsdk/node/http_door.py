@@ -21,13 +21,13 @@ from fogsdk.node.config import NodeSettings
 from fogsdk.node.door import Service
 from fogsdk.node.door_exchange import Exchanges
 from fogsdk.node.http_answers import details, error_problem, http_problem, problem
-from fogsdk.node.http_events import in_time
 from fogsdk.node.http_files import BUNDLE, FileRoutes
 from fogsdk.node.http_guard import Guard, read_tokens
 from fogsdk.node.http_invite import InviteRoute
 from fogsdk.node.http_requests import answer_type
 from fogsdk.node.http_site import SiteRoutes
 from fogsdk.node.http_tasks import TASKS, TaskRoutes
+from fogsdk.node.http_writing import write
 from fogsdk.node.runtime import Runtime, clock
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class HttpDoor:
     def _app(self, runtime: Runtime, exchanges: Exchanges, site: SiteRoutes) -> web.Application:
         app = web.Application(middlewares=[self._serve])
         app.on_response_prepare.append(self._add_headers)
-        tasks, files = TaskRoutes(runtime.node.directory, exchanges, self._guard), FileRoutes()
+        tasks, files = TaskRoutes(runtime.node, exchanges, self._guard), FileRoutes()
         invite = InviteRoute(self._settings, runtime)
         app.add_routes(
             [
@@ -160,9 +160,7 @@ class HttpDoor:
         try:
             response = await self._answer(request, handler)
             if not response.prepared:
-                if not request.content.at_eof():  # what comes now is no request, but a body that was refused
-                    response.force_close()
-                await in_time(request, _write(request, response), response.content_length or 0)
+                await write(request, response)
         except ConnectionError:
             raise asyncio.CancelledError("the client is gone") from None
         return response
@@ -194,11 +192,6 @@ class HttpDoor:
 
 async def _when_it_is_read(request: web.Request) -> None:
     """``Expect: 100-continue`` is answered by who reads the body."""
-
-
-async def _write(request: web.Request, response: web.StreamResponse) -> None:
-    await response.prepare(request)
-    await response.write_eof()
 
 
 class _Full(asyncio.Protocol):

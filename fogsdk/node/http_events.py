@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
 from types import TracebackType
 
 from aiohttp import web
 
 from fogsdk.node.door_exchange import Exchange, Exchanges
 from fogsdk.node.http_answers import outcome_event, write_json
+from fogsdk.node.http_writing import in_time, write_parts
 from fogsdk.wire import codec
+from fogsdk.wire.messages import Body, Outcome
 
 KEEP_ALIVE = 15.0
 """Seconds without an event until a comment is sent, so that proxies and dead connections are noticed."""
-READ_WITHIN, SLOWEST = 10.0, 8 * 1024
-"""Seconds in which a reader has to take what it is sent, and bytes a second beyond that."""
 RETRY = 1000
 """Milliseconds until a browser connects again."""
 
@@ -45,32 +43,22 @@ class Stream:
         if kind is None:
             await in_time(self._request, self._response.write_eof(), 0)
 
-    async def send(self, name: str, data: bytes, id: str = "") -> None:
+    async def send(self, name: str, data: Body, id: str = "") -> None:
         """Send one event; ``data`` has no line ends in it. Raises ConnectionError where nobody reads."""
         head = f"id: {id}\n" if id else ""
-        await self._write(f"{head}event: {name}\ndata: ".encode() + data + b"\n\n")
+        await self._write(f"{head}event: {name}\ndata: ".encode(), data, b"\n\n")
 
     async def keep_alive(self) -> None:
         """Send a comment."""
         await self._write(b":\n\n")
 
-    async def _write(self, data: bytes) -> None:
-        await in_time(self._request, self._response.write(data), len(data))
+    async def _write(self, *parts: Body) -> None:
+        await write_parts(self._request, self._response, parts)
 
 
-async def in_time(request: web.Request, writing: Awaitable[None], length: int) -> None:
-    """Write so many bytes, and cut the connection where they are not read in time. Raises ConnectionError."""
-    try:
-        await asyncio.wait_for(writing, READ_WITHIN + length / SLOWEST)
-    except asyncio.TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the reader is too slow") from None
-
-
-async def follow(stream: Stream, exchange: Exchange, exchanges: Exchanges) -> None:
-    """Send what is heard of a task, up to its outcome. Of progress that comes faster than it is read only the last
-    counts, so that a slow reader takes up no memory."""
+async def follow(stream: Stream, exchange: Exchange, exchanges: Exchanges) -> Outcome:
+    """Send what is heard of a task until its outcome is there, which is returned. Of progress that comes faster than it
+    is read only the last counts, so that a slow reader takes up no memory."""
     accepted, progress, words = False, None, 0
     while exchange.outcome is None:
         if exchange.accepted is not None and not accepted:
@@ -85,8 +73,13 @@ async def follow(stream: Stream, exchange: Exchange, exchanges: Exchanges) -> No
             exchanges.ask(exchange)
         else:
             words = exchange.words
-    name, data = await outcome_event(exchange.outcome)
-    await stream.send(name, data, f"{exchange.id}/done")
+    return exchange.outcome
+
+
+async def tell(stream: Stream, outcome: Outcome) -> None:
+    """Send the outcome of a task."""
+    name, data = await outcome_event(outcome)
+    await stream.send(name, data, f"{outcome.id}/done")
 
 
 def _data(message: object) -> bytes:

@@ -13,6 +13,7 @@ from fogsdk.errors import FogError
 from fogsdk.node import phone_bundle
 from fogsdk.node.http_answers import respond
 from fogsdk.node.http_requests import answer_type
+from fogsdk.node.http_writing import Whole
 
 PAGE = Path(__file__).parent / "page"
 BUNDLE = "/fogsdk-phone.zip"
@@ -77,14 +78,14 @@ class FileRoutes:
         self._page = read_page()
         self._bundle: asyncio.Future[File] | None = None
 
-    async def page(self, request: web.Request) -> web.Response:
+    async def page(self, request: web.Request) -> web.StreamResponse:
         """A file of the page."""
         file = self._page.get(request.match_info["path"])
         if file is None:
             raise web.HTTPNotFound(text=f"there is nothing at {request.path[:200]}")
         return _serve(request, file, HEADERS)
 
-    async def bundle(self, request: web.Request) -> web.Response:
+    async def bundle(self, request: web.Request) -> web.StreamResponse:
         """The SDK for phones."""
         return _serve(request, await self._built(), {"Content-Disposition": "attachment"})
 
@@ -108,8 +109,8 @@ def _build() -> File:
     return _file(phone_bundle.build(), ".zip")
 
 
-def _serve(request: web.Request, file: File, more: dict[str, str]) -> web.Response:
+def _serve(request: web.Request, file: File, more: dict[str, str]) -> web.StreamResponse:
     headers = {**more, "ETag": f'"{file.tag}"', "Cache-Control": "no-cache"}
     if any(etag.value in (file.tag, "*") for etag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=file.content, headers={**headers, "Content-Type": file.type})
+    return Whole([file.content], {**headers, "Content-Type": file.type})

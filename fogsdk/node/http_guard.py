@@ -145,6 +145,10 @@ class Guard:
             raise TaskRefused("forbidden", f"this token is that of {sender}, not of {str(named)[:80]!r}")
         return sender
 
+    def client(self, request: web.BaseRequest) -> str:
+        """Whose request it is, whatever name it gives: that of a token, or of an address."""
+        return _of_address(request.remote) if self._tokens is None else self.sender(request)
+
     def headers(self, request: web.BaseRequest) -> dict[str, str]:
         """What a response says to the browser about pages of other sites (CORS)."""
         if not self._origins:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fogsdk.errors import TaskRefused, TooLarge, WireError
+from fogsdk.errors import TooLarge, WireError
 from fogsdk.node import door_requests
 from fogsdk.node.door_requests import MOST_BODY, OPTIONS
+from fogsdk.node.door_room import SMALL, Room
 from fogsdk.wire.messages import Task
 
 JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
@@ -22,7 +23,6 @@ _IDLE = 10.0
 _SLOWEST = 8 * 1024
 """A body comes with no pause of more than 10 s, and at 8 KiB a second after the first 10 s."""
 _MOST_UPLOADING = 8 * MOST_BODY  # all of them together
-_SMALL = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,18 @@ class Uploads:
     """Reads bodies, so many bytes of them at once."""
 
     def __init__(self) -> None:
-        self._bytes = 0
+        self._room = Room(_MOST_UPLOADING)
 
-    async def read(self, request: web.Request) -> bytes:
-        """The body of a request. Raises TooLarge, HTTPException where it comes too slowly, and TaskRefused where too
-        much comes at once."""
+    async def read(self, request: web.Request, client: str) -> bytes:
+        """The body of a client's request. Raises TooLarge, HTTPException where it comes too slowly, and TaskRefused
+        where too much comes at once."""
         _check_head(request)
         expected = MOST_BODY if request.content_length is None else request.content_length
-        room = expected if expected > _SMALL and request.body_exists else 0
-        if self._bytes + room > _MOST_UPLOADING:
-            raise TaskRefused("overloaded", "other large bodies are on their way here", 1.0)
-        self._bytes += room
-        try:
+        with self._room.taken(client, expected if expected > SMALL and request.body_exists else 0):
             if request.headers.get("Expect", "").lower() == "100-continue":  # it is wanted; refusals came before it
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # that was no part of the response
             return await _body(request)
-        finally:
-            self._bytes -= room
 
 
 def _check_head(request: web.BaseRequest) -> None:
@@ -87,8 +81,8 @@ async def _body(request: web.Request) -> bytes:
             raise TooLarge(f"more than {MOST_BODY} bytes, which is the limit", "body")
 
 
-async def task_of(request: web.Request, uploads: Uploads) -> Task:
-    """The task that a POST asks for. Raises WireError, TaskRefused and HTTPException for what is not one.
+async def task_of(request: web.Request, uploads: Uploads, client: str) -> Task:
+    """The task that a POST of a client asks for. Raises WireError, TaskRefused and HTTPException for what is not one.
 
     The id of a client that resumes a stream of events is in ``Last-Event-ID``.
     """
@@ -97,7 +91,7 @@ async def task_of(request: web.Request, uploads: Uploads) -> Task:
     if resumed:
         said.setdefault("id", resumed)
     fields = door_requests.fields(said)
-    body = await uploads.read(request)
+    body = await uploads.read(request, client)
     in_cbor = request.headers.get("Content-Type") is not None and request.content_type == CBOR
     return await door_requests.task_of(body, in_cbor, request.match_info["name"], fields)
 

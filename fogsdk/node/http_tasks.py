@@ -7,14 +7,15 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from fogsdk.core.membership import Directory
+from fogsdk.core.node import Node
 from fogsdk.errors import WireError
 from fogsdk.node.door_exchange import Exchange, Exchanges
 from fogsdk.node.door_requests import milliseconds
 from fogsdk.node.http_answers import answer, outcome_problem, problem, respond
-from fogsdk.node.http_events import Stream, follow
+from fogsdk.node.http_events import Stream, follow, tell
 from fogsdk.node.http_guard import Guard
-from fogsdk.node.http_requests import EVENTS, LONGEST_WAIT, Uploads, Wanted, query, task_of, wanted
+from fogsdk.node.http_requests import CBOR, EVENTS, LONGEST_WAIT, Uploads, Wanted, query, task_of, wanted
+from fogsdk.node.http_writing import Downloads, write
 from fogsdk.wire.limits import NAME_LENGTH
 from fogsdk.wire.messages import Ask, Cancel, Cancelled, Outcome, Refused
 from fogsdk.wire.topics import check_id
@@ -29,16 +30,17 @@ CANCEL_WITHIN = 5.0
 class TaskRoutes:
     """``POST /fog/v1/tasks/<name>``, and what a client does with ``/fog/v1/tasks/<name>/<id>`` after that."""
 
-    def __init__(self, directory: Directory, exchanges: Exchanges, guard: Guard) -> None:
-        self._directory = directory
+    def __init__(self, node: Node, exchanges: Exchanges, guard: Guard) -> None:
+        self._directory = node.directory
         self._exchanges = exchanges
         self._guard = guard
         self._uploads = Uploads()
+        self._downloads = Downloads(node.me.node)
 
     async def run(self, request: web.Request) -> web.StreamResponse:
         """Run a task, and answer with its outcome, with events, or with where to ask for it."""
         sender = self._guard.sender(request)
-        task = await task_of(request, self._uploads)
+        task = await task_of(request, self._uploads, self._guard.client(request))
         how = wanted(request)
         with self._exchanges.watch(sender, task, detached=how.come_back or task.keep is not None) as exchange:
             return await self._answer(request, exchange, how)
@@ -55,7 +57,13 @@ class TaskRoutes:
             outcome = await self._first_word(exchange)
         if outcome is None:
             return respond(_status(exchange), 202, how.type, headers | {"Preference-Applied": "respond-async"})
-        return self._elsewhere(request, outcome) or await answer(outcome, how.type)
+        return self._elsewhere(request, outcome) or await self._tell(request, outcome, how.type)
+
+    async def _tell(self, request: web.Request, outcome: Outcome, kind: str) -> web.StreamResponse:
+        with self._downloads.of(self._guard.client(request), outcome, in_json=kind != CBOR) as said:
+            response = await answer(said, kind)
+            await write(request, response)
+        return response
 
     def _elsewhere(self, request: web.Request, outcome: Outcome) -> web.Response | None:
         """Where to go on, if another node has what the call is about, and has HTTP."""
@@ -79,7 +87,9 @@ class TaskRoutes:
         self, request: web.Request, exchange: Exchange, headers: dict[str, str] | None = None
     ) -> web.StreamResponse:
         async with Stream(request, headers) as stream:
-            await follow(stream, exchange, self._exchanges)
+            outcome = await follow(stream, exchange, self._exchanges)
+            with self._downloads.of(self._guard.client(request), outcome, in_json=True) as said:
+                await tell(stream, said)
         return stream.response
 
     async def look(self, request: web.Request) -> web.StreamResponse:
@@ -94,7 +104,7 @@ class TaskRoutes:
             outcome = await self._exchanges.outcome(exchange, wait)
             if how.type == EVENTS and not isinstance(outcome, Refused):
                 return await self._stream(request, exchange)
-            return respond(_status(exchange), 202, how.type) if outcome is None else await answer(outcome, how.type)
+            return await self._state(request, exchange, outcome, how)
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Stop a task; where its outcome came first, that is the answer."""
@@ -104,7 +114,14 @@ class TaskRoutes:
             outcome = await self._exchanges.outcome(exchange, CANCEL_WITHIN)
             if isinstance(outcome, Cancelled):
                 return web.Response(status=204)
-            return respond(_status(exchange), 202, how.type) if outcome is None else await answer(outcome, how.type)
+            return await self._state(request, exchange, outcome, how)
+
+    async def _state(
+        self, request: web.Request, exchange: Exchange, outcome: Outcome | None, how: Wanted
+    ) -> web.StreamResponse:
+        if outcome is None:
+            return respond(_status(exchange), 202, how.type)
+        return await self._tell(request, outcome, how.type)
 
     def _location(self, request: web.Request, exchange: Exchange) -> str:
         query = "?" + urlencode({"sender": exchange.sender}) if self._guard.open else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fogsdk.core.events import Asked
-from fogsdk.node import door_exchange, http_door, http_events, http_requests, http_site
+from fogsdk.node import door_exchange, http_answers, http_door, http_events, http_requests, http_site, http_writing
 from fogsdk.node.http_files import read_page
 from fogsdk.wire.messages import Ask
 from tests.node.executor_contract import on_a_loop
@@ -19,6 +19,8 @@ from tests.node.http_bench import Bench, Wire, at_bench, request
 from tests.support.authority import Authority
 
 POST = "/fog/v1/tasks/increment"
+LARGE = 20_000_000
+MADE = "/fog/v1/tasks/mark/m"
 
 
 @on_a_loop
@@ -76,7 +78,7 @@ async def test_with_expect_a_body_that_is_wanted_is_asked_for() -> None:
 
 @on_a_loop
 async def test_bodies_on_their_way_are_bounded_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_requests, "_MOST_UPLOADING", 200_000)
+    monkeypatch.setattr(http_requests, "_MOST_UPLOADING", 400_000)
     async with at_bench() as bench:
         first = await bench.connect()
         await first.send(request("POST", POST, Content_Length="150000", Expect="100-continue"))
@@ -133,9 +135,9 @@ async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest
         secured.close()
 
 
-async def _eventually_answers(bench: Bench) -> bool:
+async def _eventually_answers(bench: Bench, path: str = "/fog/v1/tasks", kind: str = "application/json") -> bool:
     for _ in range(200):
-        if (await bench.ask("GET", "/fog/v1/tasks")).status == 200:
+        if (await bench.ask("GET", path, Accept=kind)).status == 200:
             return True
         await asyncio.sleep(0.01)
     return False
@@ -175,8 +177,9 @@ async def _until_held(bench: Bench, count: int) -> None:
 
 @on_a_loop
 async def test_who_does_not_read_the_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_events, "READ_WITHIN", 0.3)
-    monkeypatch.setattr(http_events, "SLOWEST", 10**9)
+    """Soon, however long the answer is."""
+    monkeypatch.setattr(http_writing, "READ_WITHIN", 0.3)
+    monkeypatch.setattr(http_writing, "SLOWEST", 10 * http_writing.PIECE)
     async with at_bench() as bench:
         wire = await _deaf(bench)
         body = json.dumps({"args": ["x" * 15_000_000]}).encode()
@@ -207,9 +210,65 @@ async def _until_let_go(bench: Bench) -> None:
 
 
 @on_a_loop
+async def test_large_results_on_their_way_out_are_bounded_all_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they go in one piece or as an event; and who reads nothing has little of them in its connection."""
+    monkeypatch.setattr(http_writing, "MOST_DOWNLOADING", 3 * LARGE)
+    async with at_bench() as bench:
+        look = await _made(bench, tmp_path)
+        deaf = await _deaf(bench)
+        await deaf.send(look)
+        assert await _buffered(bench) < 500_000
+        for kind in ("application/cbor", "application/json"):
+            refused = await bench.ask("GET", MADE, Accept=kind)
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert (refused.said["reason"], refused.said["id"]) == ("overloaded", "m")
+        following = await bench.connect()
+        await following.send(request("GET", MADE, Accept="text/event-stream"))
+        assert (await following.head()).status == 200
+        assert b"event: refused" in await asyncio.wait_for(following.reader.readuntil(b"data"), 5)
+        assert (await bench.ask("POST", POST, b'{"args":[1]}')).status == 200, "small ones still come through"
+        deaf.writer.transport.abort()
+        assert await _eventually_answers(bench, MADE, "application/cbor"), "there is room again"
+
+
+async def _made(bench: Bench, folder: Path) -> bytes:
+    """Have a large result made; returns the request for it."""
+    body = json.dumps({"args": [str(folder / "marks"), LARGE]}).encode()
+    await bench.ask("POST", "/fog/v1/tasks/mark?id=m", body, Prefer="respond-async, wait=20")
+    return request("GET", MADE, Accept="application/cbor")
+
+
+async def _buffered(bench: Bench) -> int:
+    """Wait until the door cannot write on; the bytes that it holds for its one connection."""
+    assert bench.door._runner is not None
+    assert bench.door._runner.server is not None
+    for _ in range(500):
+        for each in bench.door._runner.server.connections:
+            held = each.transport.get_write_buffer_size() if each.transport is not None else 0
+            if held:
+                return held
+        await asyncio.sleep(0.01)
+    raise AssertionError("everything was taken")
+
+
+@on_a_loop
+async def test_a_result_that_is_too_long_for_json_is_not_even_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(http_answers, "_readable")
+    async with at_bench() as bench:
+        await _made(bench, tmp_path)
+        answer = await bench.ask("GET", MADE)
+        assert (answer.status, answer.said["reason"]) == (500, "failed")
+        assert "the limit is 16777216" in answer.said["message"]
+
+
+@on_a_loop
 async def test_who_does_not_read_events_is_let_go_and_takes_up_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_events, "READ_WITHIN", 0.3)
-    monkeypatch.setattr(http_events, "SLOWEST", 10**9)
+    monkeypatch.setattr(http_writing, "READ_WITHIN", 0.3)
+    monkeypatch.setattr(http_writing, "SLOWEST", 10**9)
     monkeypatch.setattr(http_site, "EVERY", 0.001)
     monkeypatch.setattr(http_site.SiteRoutes, "_look", lambda _self: b'"%s"' % (b"x" * 50_000))
     async with at_bench() as bench:
