@@ -109,16 +109,15 @@ class Exchanges:
 
     @contextmanager
     def watch(
-        self, sender: str, message: Task | Ask | Cancel, *, detached: bool = False, client: str = ""
+        self, sender: str, message: Task | Ask | Cancel, *, detached: bool = False, client: str
     ) -> Iterator[Exchange]:
-        """Say something about a task to the core, and follow the task. ``client`` is who asks, where that is surer than
-        the sender's name. Raises TaskRefused where too many follow theirs already, or this client more than the rest
+        """Say something about a task to the core, and follow the task. ``client`` is who asks, which is surer than the
+        sender's name. Raises TaskRefused where too many follow theirs already, or this client more than the rest
         still can: so one alone shuts nobody out."""
         if self._closed:
             raise TaskRefused("leaving", f"{self._node} is shutting down", 1.0)
         if self._watchers >= MOST_WATCHERS:
             raise TaskRefused("overloaded", f"{self._watchers} requests wait at {self._node} already", 1.0)
-        client = client or sender
         own = self._watchers_of[client]
         if own > MOST_WATCHERS - self._watchers:
             raise TaskRefused("overloaded", f"{own} requests of {client} wait at {self._node}: it has its share", 1.0)

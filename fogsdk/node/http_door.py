@@ -36,6 +36,7 @@ _protocol = logging.getLogger(f"{__name__}.protocol")
 _protocol.setLevel(logging.CRITICAL)  # what strangers send that is no HTTP would fill the log
 
 MOST_CONNECTIONS = 512
+"""Connections at once; from one address no more than it leaves to all others."""
 LINGER = 2.0
 """Seconds for which a body that was refused is still taken off the network, so that the refusal is not lost."""
 IDLE = 20.0
@@ -65,7 +66,7 @@ class HttpDoor:
         self._site: SiteRoutes | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._securing: set[asyncio.Future[None]] = set()
+        self._securing: dict[asyncio.Future[None], str] = {}  # and where each comes from
 
     async def open(self, runtime: Runtime) -> None:
         """Listen. Raises ConfigError where that is not possible."""
@@ -87,7 +88,9 @@ class HttpDoor:
         await self._runner.setup()
         host, port = self._settings.host, self._settings.http_port
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, reuse_address=True)
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: _Coming(self._receive), host, port, reuse_address=True
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigError(
@@ -113,18 +116,28 @@ class HttpDoor:
         if self._exchanges is not None:
             self._exchanges.deliver(send)
 
-    def _accept(self) -> asyncio.BaseProtocol:
+    def _receive(self, transport: asyncio.Transport) -> None:
+        """Let a connection in, or turn it away where there are too many, or too many from where it comes."""
         assert self._runner is not None
         assert self._runner.server is not None
-        server = self._runner.server
-        if len(server.connections) + len(self._securing) >= MOST_CONNECTIONS:
-            return _Full()
-        return server() if self._tls is None else _Unsecured(self._secure)
+        server, address = self._runner.server, _address(transport)
+        there = [*self._securing.values(), *(_address(each.transport) for each in server.connections)]
+        if there.count(address) >= MOST_CONNECTIONS - len(there):
+            transport.write(_FULL)
+            transport.close()
+        elif self._tls is None:
+            handler = server()
+            transport.set_protocol(handler)
+            handler.connection_made(transport)
+        else:
+            transport.pause_reading()  # what comes is for TLS to read
+            self._secure(transport.get_extra_info("socket").dup(), address)
+            transport.abort()  # this transport's hold on the connection; the other one goes on
 
-    def _secure(self, sock: socket.socket) -> None:
+    def _secure(self, sock: socket.socket, address: str) -> None:
         handshake = asyncio.ensure_future(self._handshake(sock))
-        self._securing.add(handshake)
-        handshake.add_done_callback(self._securing.discard)
+        self._securing[handshake] = address
+        handshake.add_done_callback(self._securing.pop)
 
     async def _handshake(self, sock: socket.socket) -> None:
         assert self._runner is not None
@@ -194,27 +207,22 @@ async def _when_it_is_read(request: web.Request) -> None:
     """``Expect: 100-continue`` is answered by who reads the body."""
 
 
-class _Full(asyncio.Protocol):
-    """Answers one connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(_FULL)
-        transport.close()
-
-
-class _Unsecured(asyncio.Protocol):
-    """A connection before its TLS handshake, which counts as one from the start: asyncio's own server tells of it only
+class _Coming(asyncio.Protocol):
+    """A connection before it is let in, as it counts from the start: asyncio's own server tells of one with TLS only
     once it is secured."""
 
-    def __init__(self, secure: Callable[[socket.socket], None]) -> None:
-        self._secure = secure
+    def __init__(self, receive: Callable[[asyncio.Transport], None]) -> None:
+        self._receive = receive
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()  # what comes is for TLS to read
-        self._secure(transport.get_extra_info("socket").dup())
-        transport.abort()  # this transport's hold on the connection; the other one goes on
+        self._receive(transport)
+
+
+def _address(transport: asyncio.BaseTransport | None) -> str:
+    """Where a connection comes from; empty for one that is gone already."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if peer else ""
 
 
 def _tls(settings: NodeSettings) -> ssl.SSLContext | None:

@@ -39,10 +39,11 @@ class TaskRoutes:
 
     async def run(self, request: web.Request) -> web.StreamResponse:
         """Run a task, and answer with its outcome, with events, or with where to ask for it."""
-        sender = self._guard.sender(request)
-        task = await task_of(request, self._uploads, self._guard.client(request))
+        sender, client = self._guard.sender(request), self._guard.client(request)
+        task = await task_of(request, self._uploads, client)
         how = wanted(request)
-        with self._exchanges.watch(sender, task, detached=how.come_back or task.keep is not None) as exchange:
+        detached = how.come_back or task.keep is not None
+        with self._exchanges.watch(sender, task, detached=detached, client=client) as exchange:
             return await self._answer(request, exchange, how)
 
     async def _answer(self, request: web.Request, exchange: Exchange, how: Wanted) -> web.StreamResponse:
@@ -98,7 +99,7 @@ class TaskRoutes:
         how, wait = wanted(request), _wait(request)
         if how.type == EVENTS and request.headers.get("Last-Event-ID") == f"{id}/done":
             return web.Response(status=204)  # what keeps a browser from asking once more
-        with self._exchanges.watch(sender, Ask(id)) as exchange:
+        with self._exchanges.watch(sender, Ask(id), client=self._guard.client(request)) as exchange:
             if how.type == EVENTS and exchange.outcome is None:
                 return await self._stream(request, exchange)
             outcome = await self._exchanges.outcome(exchange, wait)
@@ -110,7 +111,7 @@ class TaskRoutes:
         """Stop a task; where its outcome came first, that is the answer."""
         sender, id, how = self._guard.sender(request), _id(request), wanted(request)
         query(request, ("sender",))
-        with self._exchanges.watch(sender, Cancel(id)) as exchange:
+        with self._exchanges.watch(sender, Cancel(id), client=self._guard.client(request)) as exchange:
             outcome = await self._exchanges.outcome(exchange, CANCEL_WITHIN)
             if isinstance(outcome, Cancelled):
                 return web.Response(status=204)

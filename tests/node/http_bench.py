@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from aiohttp.web_protocol import RequestHandler
+
 from fogsdk.device.url import Credentials
 from fogsdk.node.config import NodeSettings
 from fogsdk.node.daemon import node_identity
@@ -78,10 +80,11 @@ class Bench:
         self.port = port
         self._wires: list[Wire] = []
 
-    async def connect(self, sock: socket.socket | None = None) -> Wire:
-        """A connection, over ``sock`` if there is one already, closed with the bench at the latest."""
+    async def connect(self, sock: socket.socket | None = None, source: str = "127.0.0.1") -> Wire:
+        """A connection, over ``sock`` if there is one already, else from this address of the computer; closed with the
+        bench at the latest."""
         if sock is None:
-            wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port))
+            wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0)))
         else:
             wire = Wire(*await asyncio.open_connection(sock=sock, limit=1))
         self._wires.append(wire)
@@ -95,13 +98,21 @@ class Bench:
         wire.close()
         return answer
 
+    async def eventually_answers(self, path: str, /, **headers: str) -> bool:
+        """Whether a GET is answered by 200 within some seconds."""
+        for _ in range(200):
+            if (await self.ask("GET", path, **headers)).status == 200:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
     @property
-    def connections(self) -> int:
-        """How many connections the door has."""
+    def connections(self) -> list[RequestHandler]:
+        """The connections that the door has."""
         runner = self.door._runner
         assert runner is not None
         assert runner.server is not None
-        return len(runner.server.connections)
+        return runner.server.connections
 
     def close(self) -> None:
         """Hang up everywhere."""

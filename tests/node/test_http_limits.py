@@ -1,17 +1,15 @@
-"""What one client may cost a node over HTTP: slow heads, slow bodies, slow readers, too many of everything."""
+"""What one client may cost a node over HTTP: slow heads, slow bodies, too many of everything."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
 import ssl
 from pathlib import Path
 
 import pytest
 
 from fogsdk.core.events import Asked
-from fogsdk.node import door_exchange, http_answers, http_door, http_events, http_requests, http_site, http_writing
+from fogsdk.node import door_exchange, http_door, http_events, http_requests
 from fogsdk.node.http_files import read_page
 from fogsdk.wire.messages import Ask
 from tests.node.executor_contract import on_a_loop
@@ -19,8 +17,6 @@ from tests.node.http_bench import Bench, Wire, at_bench, request
 from tests.support.authority import Authority
 
 POST = "/fog/v1/tasks/increment"
-LARGE = 20_000_000
-MADE = "/fog/v1/tasks/mark/m"
 
 
 @on_a_loop
@@ -102,7 +98,7 @@ async def test_a_header_that_is_too_long_is_refused() -> None:
 
 @on_a_loop
 async def test_connections_beyond_the_limit_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 6)
     async with at_bench() as bench:
         held = [await bench.connect() for _ in range(3)]
         for wire in held:
@@ -112,12 +108,26 @@ async def test_connections_beyond_the_limit_are_turned_away(monkeypatch: pytest.
         answer = await asyncio.wait_for(turned_away.answer(), 5)
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         held[0].close()
-        assert await _eventually_answers(bench)
+        assert await bench.eventually_answers("/fog/v1/tasks")
+
+
+@on_a_loop
+async def test_one_address_has_its_share_of_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of many are no more than there are."""
+    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 6)
+    async with at_bench() as bench:
+        there = [0] * 4
+        for number in range(4):
+            for _ in range(4):
+                wire = await bench.connect(source=f"127.0.0.{number + 1}")
+                await wire.send(request("GET", "/fog/v1/tasks"))
+                there[number] += (await asyncio.wait_for(wire.answer(), 5)).status == 200
+        assert there == [3, 2, 1, 0]
 
 
 @on_a_loop
 async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_door, "MOST_CONNECTIONS", 6)
     monkeypatch.setattr(http_door, "HANDSHAKE", 1.0)
     authority = Authority(tmp_path / "ca")
     cert, key = authority.issue("node")
@@ -135,36 +145,40 @@ async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest
         secured.close()
 
 
-async def _eventually_answers(bench: Bench, path: str = "/fog/v1/tasks", kind: str = "application/json") -> bool:
-    for _ in range(200):
-        if (await bench.ask("GET", path, Accept=kind)).status == 200:
-            return True
-        await asyncio.sleep(0.01)
-    return False
-
-
 @on_a_loop
-async def test_requests_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 2)
+async def test_requests_that_wait_are_bounded_and_one_address_has_its_share_whatever_names_it_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 3)
     async with at_bench() as bench:
-        waiting = [await bench.connect() for _ in range(2)]
-        for wire in waiting:
-            await wire.send(request("POST", "/fog/v1/tasks/hang"))
+        for name in ("a", "b"):
+            wire = await bench.connect()
+            await wire.send(request("POST", f"/fog/v1/tasks/hang?sender={name}"))
         await _until_held(bench, 2)
+        assert (await bench.ask("GET", f"{POST}/x?sender=c")).said["reason"] == "overloaded"
+        meek = await bench.connect(source="127.0.0.2")
+        await meek.send(request("POST", "/fog/v1/tasks/hang"))
+        await _until_held(bench, 3)
         answer = await bench.ask("POST", POST, b'{"args":[1]}')
         assert (answer.status, answer.said["reason"]) == (503, "overloaded")
 
 
 @on_a_loop
-async def test_one_sender_has_its_share_of_the_requests_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_token_has_its_share_of_the_requests_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 3)
-    async with at_bench() as bench:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("greedy greedy-greedy-greedy\nmeek meek-meek-meek-meek\n")
+    tokens.chmod(0o600)
+    greedy, meek = ({"Authorization": f"Bearer {name}"} for name in ("greedy-greedy-greedy", "meek-meek-meek-meek"))
+    async with at_bench(http_tokens=tokens) as bench:
         for _ in range(2):
             wire = await bench.connect()
-            await wire.send(request("POST", "/fog/v1/tasks/hang?sender=greedy"))
+            await wire.send(request("POST", "/fog/v1/tasks/hang", **greedy))
         await _until_held(bench, 2)
-        assert (await bench.ask("GET", f"{POST}/a?sender=greedy")).said["reason"] == "overloaded"
-        assert (await bench.ask("GET", f"{POST}/a?sender=meek")).said["reason"] == "unknown-id"
+        assert (await bench.ask("GET", f"{POST}/a", **greedy)).said["reason"] == "overloaded"
+        assert (await bench.ask("GET", f"{POST}/a", **meek)).said["reason"] == "unknown-id"
 
 
 async def _until_held(bench: Bench, count: int) -> None:
@@ -173,108 +187,6 @@ async def _until_held(bench: Bench, count: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"{len(bench.runtime.node.held)} tasks are held, not {count}")
-
-
-@on_a_loop
-async def test_who_does_not_read_the_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Soon, however long the answer is."""
-    monkeypatch.setattr(http_writing, "READ_WITHIN", 0.3)
-    monkeypatch.setattr(http_writing, "SLOWEST", 10 * http_writing.PIECE)
-    async with at_bench() as bench:
-        wire = await _deaf(bench)
-        body = json.dumps({"args": ["x" * 15_000_000]}).encode()
-        await wire.send(request("POST", "/fog/v1/tasks/give_back", body))
-        await _until_let_go(bench)
-
-
-async def _deaf(bench: Bench) -> Wire:
-    """A connection with little room on its way, that nobody reads from."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bench.port))
-    wire = await bench.connect(sock)
-    wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    return wire
-
-
-async def _until_let_go(bench: Bench) -> None:
-    """Wait until the door has a connection, and then until it has none."""
-    for there in (True, False):
-        for _ in range(1000):
-            if bool(bench.connections) is there:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            raise AssertionError(f"{bench.connections} connections")
-
-
-@on_a_loop
-async def test_large_results_on_their_way_out_are_bounded_all_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether they go in one piece or as an event; and who reads nothing has little of them in its connection."""
-    monkeypatch.setattr(http_writing, "MOST_DOWNLOADING", 3 * LARGE)
-    async with at_bench() as bench:
-        look = await _made(bench, tmp_path)
-        deaf = await _deaf(bench)
-        await deaf.send(look)
-        assert await _buffered(bench) < 500_000
-        for kind in ("application/cbor", "application/json"):
-            refused = await bench.ask("GET", MADE, Accept=kind)
-            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-        assert (refused.said["reason"], refused.said["id"]) == ("overloaded", "m")
-        following = await bench.connect()
-        await following.send(request("GET", MADE, Accept="text/event-stream"))
-        assert (await following.head()).status == 200
-        assert b"event: refused" in await asyncio.wait_for(following.reader.readuntil(b"data"), 5)
-        assert (await bench.ask("POST", POST, b'{"args":[1]}')).status == 200, "small ones still come through"
-        deaf.writer.transport.abort()
-        assert await _eventually_answers(bench, MADE, "application/cbor"), "there is room again"
-
-
-async def _made(bench: Bench, folder: Path) -> bytes:
-    """Have a large result made; returns the request for it."""
-    body = json.dumps({"args": [str(folder / "marks"), LARGE]}).encode()
-    await bench.ask("POST", "/fog/v1/tasks/mark?id=m", body, Prefer="respond-async, wait=20")
-    return request("GET", MADE, Accept="application/cbor")
-
-
-async def _buffered(bench: Bench) -> int:
-    """Wait until the door cannot write on; the bytes that it holds for its one connection."""
-    assert bench.door._runner is not None
-    assert bench.door._runner.server is not None
-    for _ in range(500):
-        for each in bench.door._runner.server.connections:
-            held = each.transport.get_write_buffer_size() if each.transport is not None else 0
-            if held:
-                return held
-        await asyncio.sleep(0.01)
-    raise AssertionError("everything was taken")
-
-
-@on_a_loop
-async def test_a_result_that_is_too_long_for_json_is_not_even_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(http_answers, "_readable")
-    async with at_bench() as bench:
-        await _made(bench, tmp_path)
-        answer = await bench.ask("GET", MADE)
-        assert (answer.status, answer.said["reason"]) == (500, "failed")
-        assert "the limit is 16777216" in answer.said["message"]
-
-
-@on_a_loop
-async def test_who_does_not_read_events_is_let_go_and_takes_up_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_writing, "READ_WITHIN", 0.3)
-    monkeypatch.setattr(http_writing, "SLOWEST", 10**9)
-    monkeypatch.setattr(http_site, "EVERY", 0.001)
-    monkeypatch.setattr(http_site.SiteRoutes, "_look", lambda _self: b'"%s"' % (b"x" * 50_000))
-    async with at_bench() as bench:
-        wire = await _deaf(bench)
-        await wire.send(request("GET", "/fog/v1/nodes", Accept="text/event-stream"))
-        await _until_let_go(bench)
 
 
 @on_a_loop
