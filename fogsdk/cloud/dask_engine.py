@@ -200,7 +200,7 @@ class DaskEngine:
             self._modules,
             start.kind,
             start.name,
-            tuple(map(bytes, start.bodies)),  # what is shared on this machine cannot be sent to others
+            start.bodies,
             start.shares,
             start.memory,
         )

@@ -15,32 +15,43 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pickle import PickleBuffer
 from typing import Any
 
 from fogsdk import tasks
 from fogsdk.errors import ConfigError, TaskRefused
+from fogsdk.wire.messages import Body
 
 _PROGRESS_STEP = 0.01  # progress is passed on when it moved by this much: no task makes a flood of events
 _WATCH, _LOOK = 0.5, 0.02  # seconds to watch a worker's memory, and between two looks at it
 _MIB = 2**20
 
 Answer = tuple[Any, ...]
-"""("done", bytes, ms), ("split", parts, ms), ("failed", type, message, traceback, ms),
+"""("done", memoryview, ms), ("split", parts, ms), ("failed", type, message, traceback, ms),
 ("refused", reason, message, retry_after s) or ("stopped",)."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """One job on its way to a worker. Dask looks for its own keys in tuples and lists, but not in here."""
+    """One job on its way to a worker. Dask looks for its own keys in tuples and lists, but not in here.
+
+    Its bodies are sent from where they lie, and are views of what came: to copy them would keep the interpreter of the
+    engine's daemon from all else, and so from its heartbeats.
+    """
 
     key: str
     topic: str
     modules: tuple[str, ...]
     kind: str
     name: str
-    bodies: tuple[bytes, ...]
+    bodies: tuple[Body, ...]
     shares: tuple[float, ...]
     memory: int | None
+
+    def __reduce__(self) -> tuple[type[Order], tuple[Any, ...]]:
+        """Have pickle leave the bodies to Dask as they are (PEP 574)."""
+        bodies = tuple(map(PickleBuffer, self.bodies))
+        return Order, (self.key, self.topic, self.modules, self.kind, self.name, bodies, self.shares, self.memory)
 
 
 class Stopped(BaseException):
@@ -171,7 +182,9 @@ def _perform(order: Order) -> Answer:
         return _refusal(refused, _since(begun))
     except BaseException as error:  # noqa: BLE001  sys.exit() in a task is its failure, not the worker's end
         return ("failed", *_describe(error, order.memory), _since(begun))
-    return ("split" if order.kind == "split" else "done", value, _since(begun))
+    if order.kind == "split":
+        return ("split", value, _since(begun))
+    return ("done", memoryview(value), _since(begun))  # of bytes Dask would make a copy in the engine's daemon
 
 
 def _refusal(refused: TaskRefused, ran: float) -> Answer:
