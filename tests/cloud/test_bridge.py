@@ -117,7 +117,8 @@ def test_while_the_cloud_is_away_tasks_wait_in_the_spool_or_run_in_the_fog_if_th
     cloud: Cloud, fog: fogsdk.Fog
 ) -> None:
     cloud.core_broker.kill()
-    waiting = fog.submit("crunch", "patient")
+    waiting, data = fog.submit("crunch", "patient"), bytes(range(256)) * 2**14
+    large = fog.submit("inverted", data)
     eventually(lambda: fog.run("flexible", "x", deadline=10) == "done x")
     future = fog.submit("flexible", "y")
     assert future.result(timeout=10) == "done y"
@@ -127,6 +128,7 @@ def test_while_the_cloud_is_away_tasks_wait_in_the_spool_or_run_in_the_fog_if_th
     assert not waiting.done()
     cloud.core_broker.restart()
     assert waiting.result(timeout=30) == "crunched patient"
+    assert large.result(timeout=30) == data.translate(bytes(range(255, -1, -1)))
     assert len(cloud.lines("begin patient")) == 1
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fogsdk.cloud.spool import Record, Spool, SpoolFull
+from fogsdk.cloud.spool import LARGE, Record, Spool, SpoolFull
 from fogsdk.errors import ConfigError
 from tests.support.processes import Processes
 
@@ -60,7 +60,7 @@ def test_records_come_back_after_a_restart_in_the_order_in_which_they_came(
         open_spool().put(one)
     spool = open_spool()
     assert list(spool.all()) == records
-    assert list(spool.waiting()) == records[:2]
+    assert spool.waiting() == [("phone", "z"), ("phone", "a")]
     assert spool.get("pi", "z") == records[2]
     assert spool.get("pi", "a") is None
 
@@ -102,6 +102,57 @@ def test_the_result_of_a_task_that_was_removed_is_not_kept(open_spool: Callable[
     spool.remove("phone", "one")
     spool.finish("phone", "one", b"result")
     assert list(spool.all()) == []
+
+
+def test_a_large_body_is_kept_beside_its_message_until_the_result_comes_and_counts(
+    open_spool: Callable[..., Spool],
+) -> None:
+    body, result = bytes(range(256)) * 12_000, bytes(range(255, -1, -1)) * 9_000
+    spool = open_spool(most_bytes=len(body) + 30)
+    spool.put(record("other"))
+    spool.put(record("large"), memoryview(body))
+    assert spool.has_large
+    assert spool.body("phone", "large") == body
+    assert spool.body("phone", "other") == spool.body("phone", "never there") == b""
+    spool = open_spool(most_bytes=len(body) + 30)
+    assert spool.has_large
+    assert spool.body("phone", "large") == body
+    with pytest.raises(SpoolFull):
+        spool.put(record("more", size=11))
+    spool.finish("phone", "large", b"result", memoryview(result))
+    assert open_spool().body("phone", "large") == result
+    assert open_spool(keep=-1).body("phone", "large") == result
+    open_spool(keep=-1).put(record("more"))  # sweeps what is past its time
+    assert open_spool().body("phone", "large") == b""
+    assert not open_spool().has_large
+
+
+def test_a_body_goes_with_its_record(open_spool: Callable[..., Spool], path: Path) -> None:
+    spool = open_spool()
+    for name in ("removed", "replaced", "emptied"):
+        spool.put(record(name), bytes(LARGE))
+    spool.remove("phone", "removed")
+    spool.put(record("replaced"), b"new")
+    spool.finish("phone", "emptied", b"result")
+    spool.finish("phone", "removed", b"result", bytes(LARGE))
+    spool.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT data FROM piece").fetchall() == [(b"new",)]
+    db.close()
+
+
+def test_a_spool_that_was_made_before_bodies_lay_beside_messages_is_used_on(
+    open_spool: Callable[..., Spool], path: Path
+) -> None:
+    open_spool().put(record("old"))
+    open_spool().close()
+    with sqlite3.connect(path) as db:
+        db.executescript("DROP TRIGGER forget; DROP TABLE piece;")
+    db.close()
+    spool = open_spool()
+    spool.put(record("new"), b"body")
+    assert [one.id for one in spool.all()] == ["old", "new"]
+    assert spool.body("phone", "new") == b"body"
 
 
 def test_the_last_offer_comes_back(open_spool: Callable[..., Spool]) -> None:
@@ -262,26 +313,31 @@ def changes(seed: int) -> Iterator[Change]:
         yield kind, Record("phone", name, f"{number} ".encode() * (size // 4), OLD, number)
 
 
+def body_of(new: Record) -> bytes:
+    """What a change puts beside the record: several pieces, or nothing."""
+    return new.message * 12 if len(new.message) > 100_000 else b""
+
+
 def apply(spool: Spool, change: Change) -> None:
     kind, new = change
     if kind == "put":
-        spool.put(new)
+        spool.put(new, body_of(new))
     elif kind == "finish":
-        spool.finish(new.sender, new.id, new.message)
+        spool.finish(new.sender, new.id, new.message, body_of(new))
     else:
         spool.remove(new.sender, new.id)
 
 
-def expected(seed: int, count: int) -> dict[str, Record]:
+def expected(seed: int, count: int) -> dict[str, tuple[Record, bytes]]:
     """What a spool holds after the first ``count`` changes."""
-    held: dict[str, Record] = {}
+    held: dict[str, tuple[Record, bytes]] = {}
     for _, (kind, new) in zip(range(count), changes(seed), strict=False):
         if kind == "put":
-            held[new.id] = new
+            held[new.id] = new, body_of(new)
         elif kind == "remove":
             held.pop(new.id, None)
         elif (old := held.get(new.id)) is not None:
-            held[new.id] = replace(old, message=b"", result=new.message)
+            held[new.id] = replace(old[0], message=b"", result=new.message), body_of(new)
     return held
 
 
@@ -303,6 +359,6 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_done_and_half_does_nothing(
     program.kill()
     done = int(program.output.split("\n")[-2])
     spool = Spool(path)
-    held = {one.id: one for one in spool.all()}
+    held = {one.id: (one, spool.body(one.sender, one.id)) for one in spool.all()}
     spool.close()
     assert held in (expected(seed, done), expected(seed, done + 1))
