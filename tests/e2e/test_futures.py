@@ -123,7 +123,7 @@ def test_a_callback_that_would_wait_for_itself_gets_a_clear_error(fog: Fog) -> N
             fog.run("increment", 1)
         errors.set_result(caught.value)
 
-    fog.submit("increment", 1).add_done_callback(callback)
+    fog.submit("increment", 1, 0.3).add_done_callback(callback)  # of one that is done, this thread would call it
     assert "use submit() there" in str(errors.result(5))
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import cbor2
 import numpy as np
 
 from fogsdk import progress, task
@@ -71,7 +72,7 @@ def show(what: str) -> Any:
         "colour": np.zeros((32, 48, 3), dtype=np.uint8) + np.array([200, 30, 30], dtype=np.uint8),
         "rows": [{"city": "Köln", "people": 1_087_353}, {"city": "Bonn", "people": None}],
         "tree": {"a": [1, {"b": [True, "two"]}], MARKUP: {"c": {}}},
-        "deep": _nested(45),
+        "quadruple": cbor2.CBORTag(83, bytes(16)),  # a float of 128 bits (RFC 8746)
         "half": np.array([0.5, -2.0, 65504.0], dtype=np.float16),
     }[what]
 
@@ -106,7 +107,3 @@ def hostile(argument: str = MARKUP) -> str:
 
 
 hostile.__doc__ = MARKUP
-
-
-def _nested(levels: int) -> Any:
-    return [_nested(levels - 1)] if levels else 1

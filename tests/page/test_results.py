@@ -37,9 +37,9 @@ def test_a_result_is_shown_as_what_it_is(browser: Browser, site: PageSite) -> No
 
 def test_a_result_that_the_page_cannot_read_ends_its_task_all_the_same(browser: Browser, site: PageSite) -> None:
     browser.open(site.url)
-    browser.ask("show", what="deep")
+    browser.ask("show", what="quadruple")
     eventually(lambda: browser.all("fog-ask[data-state=failed]"))
-    browser.shows("nested too deep", "fog-ask")
+    browser.shows("tag 83) that cannot be read", "fog-ask")
 
 
 def test_an_array_of_three_colours_is_a_picture_in_colour(browser: Browser, site: PageSite) -> None:
