@@ -30,7 +30,7 @@ from fogsdk.wire.messages import (
     Task,
 )
 
-MOST_WATCHERS = 400
+MOST_WATCHERS = 800
 """Requests that wait at once; there are more connections than that, so that others are answered meanwhile."""
 GRACE = 10.0
 """Seconds after which a task is cancelled whose client hung up and did not come back."""

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _protocol = logging.getLogger(f"{__name__}.protocol")
 _protocol.setLevel(logging.CRITICAL)  # what strangers send that is no HTTP would fill the log
 
-MOST_CONNECTIONS = 512
+MOST_CONNECTIONS = 1024
 """Connections at once; from one address no more than it leaves to all others."""
 LINGER = 2.0
 """Seconds for which a body that was refused is still taken off the network, so that the refusal is not lost."""

@@ -164,6 +164,17 @@ async def test_requests_that_wait_are_bounded_and_one_address_has_its_share_what
 
 
 @on_a_loop
+async def test_one_address_may_wait_for_256_tasks_at_once() -> None:
+    """As a gateway, or a program that has many tasks, does."""
+    async with at_bench(queue_limit=600) as bench:
+        for _ in range(256):
+            wire = await bench.connect()
+            await wire.send(request("POST", "/fog/v1/tasks/hang"))
+        await _until_held(bench, 256)
+        assert (await bench.ask("GET", "/fog/v1/tasks")).status == 200
+
+
+@on_a_loop
 async def test_one_token_has_its_share_of_the_requests_that_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
