@@ -1,7 +1,7 @@
 """What the bridge was given, on disk until it is delivered: a file that outlives crash and power loss.
 
-It is an SQLite file that is synced at each commit (see ``fogsdk.node.database``): what ``put`` took is on the disk when
-it returns, and may be acknowledged.
+It is an SQLite file that is synced at each commit (see ``fogsdk.device.database``): what ``put`` took is on the disk
+when it returns, and may be acknowledged.
 
 A call takes about as long as the disk needs for a sync: 0.1 ms on a solid-state disk, tens of ms on a poor SD
 card; with large bodies a second and more. Calls may come from any thread, and wait for each other.
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fogsdk.core.held import Key
 from fogsdk.device.database import Form, open_database
 from fogsdk.device.memory import Memory
 from fogsdk.errors import ConfigError, FogError
@@ -72,9 +73,6 @@ _GET = """
 """
 
 log = logging.getLogger(__name__)
-
-Key = tuple[str, str]
-"""A sender, and the id that it gave the task."""
 
 
 class SpoolFull(FogError):

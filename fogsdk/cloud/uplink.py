@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from fogsdk.cloud.line import Line
-from fogsdk.cloud.spool import LARGE, Key, Record, Spool, SpoolFull
+from fogsdk.cloud.spool import LARGE, Record, Spool, SpoolFull
 from fogsdk.core.bundler import Bundler
 from fogsdk.core.commands import Advanced, Settled, Start
 from fogsdk.core.events import (
@@ -32,6 +32,7 @@ from fogsdk.core.events import (
     Submit,
     Withdraw,
 )
+from fogsdk.core.held import Key
 from fogsdk.device.driver import Driver
 from fogsdk.device.url import BrokerUrl, Credentials
 from fogsdk.errors import WireError
@@ -123,11 +124,10 @@ class Uplink:
 
     def start(self, job: Start) -> None:
         """Spool a job and send it up; one that was done before is answered from the spool."""
-        remote = remote_id(job.sender, job.id)
-        mine = _Job(job.job, job.sender, job.id, job.name, remote, time.monotonic())
-        self._jobs[remote] = self._by_number[job.job] = mine
+        mine = _Job(job.job, job.sender, job.id, job.name, remote_id(job.sender, job.id), time.monotonic())
+        self._jobs[mine.remote] = self._by_number[job.job] = mine
         stays = self.up or not self._may_run_in_the_fog(job.name)
-        self._in_line(partial(self._spooled, job, remote, stays), partial(self._go_on, mine), sum(map(len, job.bodies)))
+        self._in_line(partial(self._spooled, job, stays), partial(self._go_on, mine), sum(map(len, job.bodies)))
 
     def stop(self, job: int) -> None:
         """Call a job back from the core site and forget it."""
@@ -139,7 +139,7 @@ class Uplink:
     def _in_line(self, work: Callable[[], T], then: Callable[[T], None] = lambda _: None, size: int = 0) -> None:
         self._line.call(work, then, long=size >= LARGE or self._spool.has_large)
 
-    def _spooled(self, job: Start, remote: str, stays: bool) -> Submit | JobEvent:
+    def _spooled(self, job: Start, stays: bool) -> Submit | JobEvent:
         """What is next for a job: to go up, for which it is on the disk then, or its answer."""
         known = self._spool.get(job.sender, job.id)
         if known is not None and known.result is not None:
@@ -150,7 +150,7 @@ class Uplink:
             self._spool.remove(job.sender, job.id)
             return _away(job.job)
         state = bytes(job.bodies[1]) if job.kind == "step" else None
-        task = Task(remote, job.name, job.bodies[0], job.deadline, job.priority, state=state)
+        task = Task(remote_id(job.sender, job.id), job.name, job.bodies[0], job.deadline, job.priority, state=state)
         if known is None:
             try:
                 message, body = _apart(task)

@@ -287,7 +287,7 @@ class CoapDoor:
             messages = await self._batch(call.body)
             call.say(aiocoap.Message(code=aiocoap.CHANGED), True)
             for message in messages:
-                if isinstance(message, (Task, Ask)) and box.has(message.id):
+                if isinstance(message, (Task, Ask)) and (box.remind(message.id) or box.has_left_out(message.id)):
                     self._mailboxes.deliver(sender, Accepted(message.id, self._me))
                 elif isinstance(message, (Task, Cancel, Ask, Malformed)):
                     self._tell(Asked(self.name, sender, message))

@@ -100,11 +100,14 @@ class Mailbox:
         self._parcels[name] = Parcel(item, secrets.token_bytes(4), size)
         return True
 
-    def has(self, name: str) -> bool:
-        """Whether a large message lies here, and it is said again where; or was left out, and there is no room yet."""
+    def remind(self, name: str) -> bool:
+        """Say again where a large message lies. False where it does not lie here."""
         if name in self._parcels:
             self._point_at(name)
-            return True
+        return name in self._parcels
+
+    def has_left_out(self, name: str) -> bool:
+        """Whether a large message found no room here, and would find none now."""
         return name in self._left_out and not self._room.has(self._client, self._left_out[name])
 
     def parcel(self, name: str) -> Parcel | None:

@@ -231,11 +231,10 @@ class Daemon:
             return
         from fogsdk.node.broker import Broker, PortTaken
 
-        kind = "auto" if settings.broker == "auto" else settings.broker
         broker = Broker(
             settings.host,
             settings.broker_port,
-            kind=kind,
+            kind=settings.broker,
             config=settings.broker_config,
             insecure_lan=settings.insecure_lan,
             on_death=lambda why: log.error("the broker died and is started again: %s", why),

@@ -7,7 +7,6 @@ which keeps it for a while, so nothing is lost with an exchange.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +15,7 @@ from fogsdk.core.events import Asked, Event
 from fogsdk.core.held import Key
 from fogsdk.core.node import Node
 from fogsdk.errors import TaskRefused
+from fogsdk.node.door_room import Room
 from fogsdk.wire.messages import (
     Accepted,
     Ask,
@@ -92,8 +92,7 @@ class Exchanges:
         self._held = node.held
         self._tell = tell
         self._open: dict[Key, Exchange] = {}
-        self._watchers = 0
-        self._watchers_of: Counter[str] = Counter()
+        self._watchers = Room(MOST_WATCHERS)
         self._closed = False
 
     def deliver(self, send: Send) -> None:
@@ -112,20 +111,16 @@ class Exchanges:
         self, sender: str, message: Task | Ask | Cancel, *, detached: bool = False, client: str
     ) -> Iterator[Exchange]:
         """Say something about a task to the core, and follow the task. ``client`` is who asks, which is surer than the
-        sender's name. Raises TaskRefused where too many follow theirs already, or this client more than the rest
-        still can: so one alone shuts nobody out."""
+        sender's name. Raises TaskRefused where this client follows as many as it may (see ``door_room``)."""
         if self._closed:
             raise TaskRefused("leaving", f"{self._node} is shutting down", 1.0)
-        if self._watchers >= MOST_WATCHERS:
-            raise TaskRefused("overloaded", f"{self._watchers} requests wait at {self._node} already", 1.0)
-        own = self._watchers_of[client]
-        if own > MOST_WATCHERS - self._watchers:
-            raise TaskRefused("overloaded", f"{own} requests of {client} wait at {self._node}: it has its share", 1.0)
+        with self._watchers.taken(client, 1, f"the requests that wait at {self._node}"):
+            yield from self._follow(sender, message, detached)
+
+    def _follow(self, sender: str, message: Task | Ask | Cancel, detached: bool) -> Iterator[Exchange]:
         exchange = self._open.setdefault((sender, message.id), Exchange(sender, message.id))
         exchange.detached |= detached or not isinstance(message, Task)  # who comes back, may come back again
         exchange.watchers += 1
-        self._watchers += 1
-        self._watchers_of[client] = own + 1
         if exchange.grace is not None:
             exchange.grace.cancel()
             exchange.grace = None
@@ -137,10 +132,6 @@ class Exchanges:
             yield exchange
         finally:
             exchange.watchers -= 1
-            self._watchers -= 1
-            self._watchers_of[client] -= 1
-            if not self._watchers_of[client]:
-                del self._watchers_of[client]
             if not exchange.watchers and self._open.get(exchange.key) is exchange:
                 self._leave(exchange)
 

@@ -20,6 +20,7 @@ from fogsdk.errors import ConfigError, TaskRefused, WireError
 from fogsdk.node.config import NodeSettings
 from fogsdk.node.door import Service
 from fogsdk.node.door_exchange import Exchanges
+from fogsdk.node.door_room import shared
 from fogsdk.node.http_answers import details, error_problem, http_problem, problem
 from fogsdk.node.http_files import BUNDLE, FileRoutes
 from fogsdk.node.http_guard import Guard, read_tokens
@@ -122,7 +123,7 @@ class HttpDoor:
         assert self._runner.server is not None
         server, address = self._runner.server, _address(transport)
         there = [*self._securing.values(), *(_address(each.transport) for each in server.connections)]
-        if there.count(address) >= MOST_CONNECTIONS - len(there):
+        if not shared(there.count(address), MOST_CONNECTIONS - len(there)):
             transport.write(_FULL)
             transport.close()
         elif self._tls is None:

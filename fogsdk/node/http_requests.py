@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from fogsdk.errors import TooLarge, WireError
-from fogsdk.node import door_requests
+from fogsdk.node import door_requests, http_pace
 from fogsdk.node.door_requests import MOST_BODY, OPTIONS
 from fogsdk.node.door_room import SMALL, Room
 from fogsdk.wire.messages import Task
@@ -19,9 +19,6 @@ JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
 LONGEST_WAIT = 300.0
 """Seconds that a poll may wait at once."""
 
-_IDLE = 10.0
-_SLOWEST = 8 * 1024
-"""A body comes with no pause of more than 10 s, and at 8 KiB a second after the first 10 s."""
 _MOST_UPLOADING = 8 * MOST_BODY  # all of them together
 
 
@@ -46,7 +43,8 @@ class Uploads:
         where too much comes at once."""
         _check_head(request)
         expected = MOST_BODY if request.content_length is None else request.content_length
-        with self._room.taken(client, expected if expected > SMALL and request.body_exists else 0):
+        size = expected if expected > SMALL and request.body_exists else 0
+        with self._room.taken(client, size, "the large bodies on their way here"):
             if request.headers.get("Expect", "").lower() == "100-continue":  # it is wanted; refusals came before it
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # that was no part of the response
@@ -69,9 +67,9 @@ async def _body(request: web.Request) -> bytes:
     loop, body = asyncio.get_running_loop(), bytearray()
     began = loop.time()
     while True:
-        left = began + _IDLE + len(body) / _SLOWEST - loop.time()
+        left = began + http_pace.allowed(len(body)) - loop.time()
         try:
-            chunk = await asyncio.wait_for(request.content.readany(), min(_IDLE, max(0.0, left)))
+            chunk = await asyncio.wait_for(request.content.readany(), min(http_pace.PATIENCE, max(0.0, left)))
         except asyncio.TimeoutError:
             raise web.HTTPRequestTimeout(text="the body came too slowly", headers={"Connection": "close"}) from None
         if not chunk:

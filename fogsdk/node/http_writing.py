@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from fogsdk.node import http_pace
 from fogsdk.node.door_room import SMALL, Room
 from fogsdk.wire.limits import BODY_SIZE
 from fogsdk.wire.messages import Body, Outcome, Refused, Result
@@ -19,8 +20,6 @@ from fogsdk.wire.messages import Body, Outcome, Refused, Result
 PIECE = 128 * 1024
 MOST_DOWNLOADING = 2 * BODY_SIZE
 """Bytes of results that are on their way to clients, all of them together."""
-READ_WITHIN, SLOWEST = 10.0, 8 * 1024
-"""Seconds in which a reader has to take what it is sent, and bytes a second beyond that."""
 
 
 class Downloads:
@@ -86,7 +85,7 @@ def _pieces(parts: Sequence[Body]) -> Iterator[bytes | memoryview]:
 async def in_time(request: web.Request, writing: Awaitable[None], length: int) -> None:
     """Write so many bytes, and cut the connection where they are not read in time. Raises ConnectionError."""
     try:
-        await asyncio.wait_for(writing, READ_WITHIN + length / SLOWEST)
+        await asyncio.wait_for(writing, http_pace.allowed(length))
     except asyncio.TimeoutError:
         if request.transport is not None:
             request.transport.abort()

@@ -103,10 +103,13 @@ async def test_no_parcel_makes_room_for_another() -> None:
     assert not here.put(bytes(4000), "t2")
     assert here.parcel("t1")
     assert not here.parcel("t2")
-    assert here.has("t2"), "it would not fit now either"
+    assert here.remind("t1")
+    assert not here.remind("t2")
+    assert here.has_left_out("t2"), "it would not fit now either"
     here.fetched("t1")
-    assert not here.has("t1")
-    assert not here.has("t2"), "there is room for it"
+    assert not here.remind("t1")
+    assert not here.has_left_out("t1")
+    assert not here.has_left_out("t2"), "there is room for it"
     assert here.put(bytes(4000), "t2")
 
 

@@ -25,11 +25,10 @@ async def test_a_device_that_acknowledges_nothing_observes_no_longer(monkeypatch
         assert [message.mtype for message in heard].count(aiocoap.ACK) == 10
         assert len({message.mid for message in heard if message.mtype is aiocoap.CON}) == 1
         for _ in range(500):
-            if not door._exchanges._watchers:
+            if not door._exchanges._watchers._taken:
                 break
             await asyncio.sleep(0.01)
-        assert not door._exchanges._watchers
-        assert not door._exchanges._watchers_of
+        assert not door._exchanges._watchers._taken
 
 
 @on_a_loop
@@ -50,7 +49,7 @@ async def test_a_device_that_acknowledges_goes_on_observing(monkeypatch: pytest.
 async def test_one_address_has_its_share_of_observations_whatever_names_it_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 9)
+    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 10)
     async with opened() as (door, device):
         for number in range(2, 12):
             device.ask(aiocoap.GET, "fog/v1/outcomes/x/h", number, observe=0)
@@ -59,4 +58,4 @@ async def test_one_address_has_its_share_of_observations_whatever_names_it_gives
             message = await device.hear()
             answers += [message.code] if message.mtype is aiocoap.ACK else []
         assert answers.count(aiocoap.SERVICE_UNAVAILABLE) == 5
-        assert door._exchanges._watchers == 5
+        assert door._exchanges._watchers._left == 5

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fogsdk.core.events import Asked
-from fogsdk.node import door_exchange, http_door, http_events, http_requests
+from fogsdk.node import door_exchange, http_door, http_events, http_pace, http_requests
 from fogsdk.node.http_files import read_page
 from fogsdk.wire.messages import Ask
 from tests.node.executor_contract import on_a_loop
@@ -32,7 +32,7 @@ async def test_a_head_that_does_not_come_ends_the_connection(monkeypatch: pytest
 @on_a_loop
 async def test_a_body_that_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether nothing comes any more, or it trickles in so slowly that it would never be over."""
-    monkeypatch.setattr(http_requests, "_IDLE", 0.3)
+    monkeypatch.setattr(http_pace, "PATIENCE", 0.3)
     async with at_bench() as bench:
         stuck, slow = await bench.connect(), await bench.connect()
         for wire in (stuck, slow):
@@ -149,18 +149,22 @@ async def test_connections_without_a_handshake_count_and_end(monkeypatch: pytest
 async def test_requests_that_wait_are_bounded_and_one_address_has_its_share_whatever_names_it_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 3)
+    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 5)
     async with at_bench() as bench:
         for name in ("a", "b"):
             wire = await bench.connect()
             await wire.send(request("POST", f"/fog/v1/tasks/hang?sender={name}"))
         await _until_held(bench, 2)
         assert (await bench.ask("GET", f"{POST}/x?sender=c")).said["reason"] == "overloaded"
-        meek = await bench.connect(source="127.0.0.2")
-        await meek.send(request("POST", "/fog/v1/tasks/hang"))
-        await _until_held(bench, 3)
-        answer = await bench.ask("POST", POST, b'{"args":[1]}')
-        assert (answer.status, answer.said["reason"]) == (503, "overloaded")
+        for number in (2, 3):
+            meek = await bench.connect(source=f"127.0.0.{number}")
+            await meek.send(request("POST", "/fog/v1/tasks/hang"))
+            await _until_held(bench, number + 1)
+        for number in (1, 2, 3, 4):
+            wire = await bench.connect(source=f"127.0.0.{number}")
+            await wire.send(request("POST", POST, b'{"args":[1]}'))
+            answer = await wire.answer()
+            assert (answer.status, answer.said["reason"]) == (503, "overloaded")
 
 
 @on_a_loop
@@ -178,7 +182,7 @@ async def test_one_address_may_wait_for_256_tasks_at_once() -> None:
 async def test_one_token_has_its_share_of_the_requests_that_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 3)
+    monkeypatch.setattr(door_exchange, "MOST_WATCHERS", 5)
     tokens = tmp_path / "tokens"
     tokens.write_text("greedy greedy-greedy-greedy\nmeek meek-meek-meek-meek\n")
     tokens.chmod(0o600)

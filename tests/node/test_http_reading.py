@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fogsdk.node import http_answers, http_site, http_writing
+from fogsdk.node import http_answers, http_pace, http_site, http_writing
 from tests.node.executor_contract import on_a_loop
 from tests.node.http_bench import Bench, Wire, at_bench, request
 
@@ -21,8 +21,8 @@ MADE = "/fog/v1/tasks/mark/m"
 @on_a_loop
 async def test_who_does_not_read_the_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Soon, however long the answer is."""
-    monkeypatch.setattr(http_writing, "READ_WITHIN", 0.3)
-    monkeypatch.setattr(http_writing, "SLOWEST", 10 * http_writing.PIECE)
+    monkeypatch.setattr(http_pace, "PATIENCE", 0.3)
+    monkeypatch.setattr(http_pace, "SLOWEST", 10 * http_writing.PIECE)
     async with at_bench() as bench:
         wire = await _deaf(bench)
         body = json.dumps({"args": ["x" * 15_000_000]}).encode()
@@ -108,8 +108,8 @@ async def test_a_result_that_is_too_long_for_json_is_not_even_written(
 
 @on_a_loop
 async def test_who_does_not_read_events_is_let_go_and_takes_up_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_writing, "READ_WITHIN", 0.3)
-    monkeypatch.setattr(http_writing, "SLOWEST", 10**9)
+    monkeypatch.setattr(http_pace, "PATIENCE", 0.3)
+    monkeypatch.setattr(http_pace, "SLOWEST", 10**9)
     monkeypatch.setattr(http_site, "EVERY", 0.001)
     monkeypatch.setattr(http_site.SiteRoutes, "_look", lambda _self: b'"%s"' % (b"x" * 50_000))
     async with at_bench() as bench:
