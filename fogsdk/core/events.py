@@ -74,22 +74,24 @@ class Replied:
 @dataclass(frozen=True, slots=True)
 class Carried:
     """A piece of a large message, or word of pieces that were sent: from ``sender``, or, where that is empty, from a
-    node that this core handed a task."""
+    node that this core handed a task or a copy of a record (``is_copy``)."""
 
     link: str
     sender: str
     message: Piece
+    is_copy: bool = False
 
     @property
     def is_reply(self) -> bool:
-        """Whether it is about a task that this core handed out."""
+        """Whether it is about what this core handed out."""
         return not self.sender
 
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """A task that this core handed out is on its way to ``node`` in chunks (``up``), ``size`` bytes of it now, or is
-    there (``done``); or its result is on the way back. The last that arrived ``took`` so many milliseconds."""
+    """A task that this core handed out, or a copy, is on its way to ``node`` in chunks (``up``), ``size`` bytes of it
+    now, or is there (``done``); or its result is on the way back. The last that arrived ``took`` so many milliseconds.
+    """
 
     id: str
     node: str

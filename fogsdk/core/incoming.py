@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
+from fogsdk.core.bodies import Large, body_of, id_of, with_body
+from fogsdk.core.events import Asked, Carried, Event, ReplicaHeard, Replied
 from fogsdk.core.outgoing import GIVE_UP_AFTER
-from fogsdk.wire.messages import Body, Chunk, Got, Result, Task
+from fogsdk.errors import WireError
+from fogsdk.wire import codec
+from fogsdk.wire.limits import RECORD_SIZE
+from fogsdk.wire.messages import Body, Chunk, Got, Malformed, Replica, Result, Task, Transfer
+
+Key = tuple[type[Large], str, str, str]
+"""What a body belongs to, who sends it, the transfer's id, and the tag."""
 
 
 class Buffer(Protocol):
@@ -23,13 +31,13 @@ class Buffer(Protocol):
 
 @dataclass(slots=True)
 class Incoming:
-    """A task or result whose body comes in chunks into ``buffer``. ``node`` is who receives it, for the sender, if that
+    """A message whose body comes in chunks into ``buffer``. ``node`` is who receives it, for the sender, if that
     is a node that takes tasks; ``announced_at`` is when its head came, ``heard_at`` when anything new of the body did.
     Times are in milliseconds.
     """
 
     link: str
-    head: Task | Result
+    head: Large
     tag: str
     node: str
     buffer: Buffer
@@ -39,7 +47,7 @@ class Incoming:
     upto: int = 0
     complained: bool = False
 
-    def announced(self, link: str, head: Task | Result, now: int) -> Got:
+    def announced(self, link: str, head: Large, now: int) -> Got:
         """It was announced, for the first time or again; returns what is here."""
         self.link, self.head, self.announced_at = link, head, now
         self.complained = True
@@ -60,7 +68,7 @@ class Incoming:
 
     def got(self, again: bool = False) -> Got:
         """What is here."""
-        return Got(self.head.id, self.upto, again, self.tag, self.node)
+        return Got(id_of(self.head), self.upto, again, self.tag, self.node)
 
     @property
     def size(self) -> int:
@@ -82,10 +90,47 @@ class Incoming:
         over_at, expires = self.heard_at + GIVE_UP_AFTER, self.expires()
         return over_at if expires is None else min(over_at, expires)
 
-    def message(self, now: int) -> Task | Result:
-        """The whole message, with what is left of its deadline."""
-        message = replace(self.head, body=self.buffer.view())
-        expires = self.expires()
-        if isinstance(message, Task) and expires is not None:
-            message = replace(message, deadline=max(0, expires - now))
-        return message
+    def message(self, now: int) -> Large:
+        """The whole message, with what is left of its time."""
+        return with_body(self.head, self.buffer.view(), now - self.announced_at)
+
+
+def kind_of(event: Carried) -> type[Large]:
+    """Of what it is a piece that comes."""
+    if event.is_reply:
+        return Result
+    return Replica if event.is_copy else Task
+
+
+def key_of(event: Carried) -> Key:
+    """To which body it belongs."""
+    message = event.message
+    return kind_of(event), message.node if event.is_reply else event.sender, message.id, message.tag
+
+
+def head_of(event: Carried, transfer: Transfer) -> Large | Malformed:
+    """The message that is announced, its body still empty."""
+    try:
+        [head] = codec.decode(transfer.head)
+    except (WireError, ValueError) as error:
+        return Malformed(transfer.id, "malformed", f"head: {error}")
+    wanted = kind_of(event)
+    if isinstance(head, Malformed):
+        return head
+    if not isinstance(head, wanted) or id_of(head) != transfer.id or body_of(head):
+        return Malformed(
+            transfer.id, "malformed", f"head: must be a {wanted.__name__.lower()} of this id, its body empty"
+        )
+    if wanted is Replica and transfer.size > RECORD_SIZE:
+        return Malformed(transfer.id, "too-large", f"{transfer.size} bytes; a record has {RECORD_SIZE} at the most")
+    return head
+
+
+def arrived(event: Carried, message: Large) -> Event:
+    """What the core hears of a message whose last piece came with this event."""
+    match message:
+        case Task():
+            return Asked(event.link, event.sender, message)
+        case Replica():
+            return ReplicaHeard(event.link, event.sender, message)
+    return Replied(event.link, message)

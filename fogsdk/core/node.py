@@ -160,6 +160,7 @@ class Node:
         self.work.candidates.outdated()
         match event:
             case Moving():
+                self.keeping.replicas.moving(event.node, now)
                 return self.answers.effects(self.ledger.moving(event, now), now)
             case Measured():
                 self.presence.measured = event

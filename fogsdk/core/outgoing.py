@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from fogsdk.core.bodies import Large, body_of, id_of, with_body
 from fogsdk.core.commands import Send
 from fogsdk.wire import codec
 from fogsdk.wire.limits import CHUNK_SIZE, RECORD_SIZE
-from fogsdk.wire.messages import Chunk, Failed, Got, Result, Task, Transfer
+from fogsdk.wire.messages import Chunk, Failed, Got, Result, Transfer
 
 TARGET = 30
 """Milliseconds that a chunk may take to be there and acknowledged beyond the least: longer means that it queues."""
@@ -31,7 +32,7 @@ GIVE_UP_AFTER = 60_000
 
 @dataclass(slots=True)
 class Outgoing:
-    """A task or result that is sent to ``topic``. ``sent_at`` is when it was handed in, from which its deadline counts;
+    """A message that is sent to ``topic``. ``sent_at`` is when it was handed in, from which its deadline counts;
     ``node`` is who sends it, for the receiver, if that is a node that answers. Times are in milliseconds.
 
     ``heard_at`` is when the receiver was heard, ``moved_at`` when it had more, or said from where on to send.
@@ -43,7 +44,7 @@ class Outgoing:
 
     link: str
     topic: str
-    message: Task | Result
+    message: Large
     tag: str
     node: str
     sent_at: int
@@ -72,11 +73,8 @@ class Outgoing:
             self.interval = min(ANNOUNCE_LAST, 2 * self.interval)
         if self.asked_at is None:
             self.asked_at = now
-        message = replace(self.message, body=b"")
-        if isinstance(message, Task) and message.deadline is not None:
-            message = replace(message, deadline=max(0, message.deadline - (now - self.sent_at)))
-        head = codec.encode([message])
-        return self._send(Transfer(message.id, len(self.message.body), head, self.tag, self.node))
+        head = codec.encode([with_body(self.message, b"", now - self.sent_at)])
+        return self._send(Transfer(id_of(self.message), self.size, head, self.tag, self.node))
 
     def gets_on(self, now: int) -> bool:
         """Whether its receiver takes it in."""
@@ -94,7 +92,7 @@ class Outgoing:
         While it is asked where it is, nothing more is sent: what is under way gets there before the question. The first
         answer counts. Those to the same question put again came late, and say no more than other acknowledgements.
         """
-        if got.upto > len(self.message.body) or (got.upto > self.next and not got.again):
+        if got.upto > self.size or (got.upto > self.next and not got.again):
             return []
         self.heard_at, self.answered = now, True
         if got.again and (self.asking or got.upto > self.next):
@@ -109,9 +107,14 @@ class Outgoing:
         return [] if self.asking else self._fill(now)
 
     @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return len(body_of(self.message))
+
+    @property
     def is_over(self) -> bool:
         """Whether the receiver has everything."""
-        return self.acked == len(self.message.body)
+        return self.acked == self.size
 
     @property
     def _wait(self) -> int:
@@ -149,12 +152,12 @@ class Outgoing:
             self.cut_at = now
 
     def _fill(self, now: int) -> list[Send]:
-        body, sends = memoryview(self.message.body), []
+        id, body, sends = id_of(self.message), memoryview(body_of(self.message)), []
         in_time = self.window * TARGET // (2 * self.latest + 1)  # a chunk is not to be a queue itself
         size = max(LEAST_WINDOW // 2, min(CHUNK_SIZE, self.window // 4, in_time))
         while self.next < len(body) and self.next - self.acked < self.window:
             end = min(len(body), self.next + size)
-            sends.append(self._send(Chunk(self.message.id, self.next, body[self.next : end], self.tag, self.node)))
+            sends.append(self._send(Chunk(id, self.next, body[self.next : end], self.tag, self.node)))
             if end > self.resent:
                 self.under_way.append((end, now))
             self.next = end
@@ -166,9 +169,21 @@ class Outgoing:
         return Send(self.link, self.topic, message)
 
 
-def whole(send: Send, message: Task | Result) -> Send:
+def whole(send: Send, message: Result) -> Send:
     """The message for one who takes no chunks."""
     if len(message.body) <= RECORD_SIZE:
         return send
     said = f"the result has {len(message.body)} bytes, and one that takes no chunks can be sent {RECORD_SIZE}"
     return replace(send, message=Failed(message.id, "WireError", said))
+
+
+def make_room(outgoing: dict[tuple[str, str], Outgoing], size: int, room: int, now: int) -> bool:
+    """Drop results that wait for their receivers, longest first, where they are too many; not those that get on: if one
+    replaced the other all the time, none would ever be there. Returns whether there is room for one of ``size`` bytes
+    now."""
+    results = {where: each for where, each in outgoing.items() if isinstance(each.message, Result)}
+    left = size + sum(each.size for each in results.values())
+    for where, each in sorted(results.items(), key=lambda item: item[1].moved_at):
+        if left > room and not each.gets_on(now):
+            left -= outgoing.pop(where).size
+    return left <= max(size, room)

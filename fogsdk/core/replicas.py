@@ -60,6 +60,10 @@ class Replicas(Copies):
             return self._asked(node, message, now)
         return self._offered(node, message, now)
 
+    def moving(self, node: str, now: int) -> None:
+        """A large copy on its way to another node gets on there."""
+        self._partners.heard(node, now)
+
     def _asked(self, node: str, question: Seek, now: int) -> Effects:
         record = self.store.records.get(question.key)
         if record is None and self.store.buried(question.key):

@@ -1,7 +1,7 @@
 """Large bodies in chunks: a layer between a core and its shell, which has the core see whole messages alone.
 
     shell  -- Carried(Transfer | Chunk | Got), any other event -->  Transfers  -- whole messages, Moving -->  core
-    shell  <-- Send(Transfer | Chunk | Got), any other command --   Transfers  <-- Send(Task | Result) --     core
+    shell  <-- Send(Transfer | Chunk | Got), any other command --   Transfers  <-- Send(Task | Result | Replica) -- core
 
 A message whose body is over the inline limit is announced (``Transfer``), and its body follows in chunks, on the very
 topic of the message; the receiver says what it has on the topic that leads back. Each end drops a transfer of which
@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from fogsdk.core.bodies import Large, body_of, id_of, id_of_record
 from fogsdk.core.commands import Command, Note, Send
 from fogsdk.core.entry import answering
 from fogsdk.core.events import Asked, Carried, Delivering, Event, LinkUp, Moving, Replied, Tick
-from fogsdk.core.incoming import Buffer, Incoming
+from fogsdk.core.incoming import Buffer, Incoming, Key, arrived, head_of, key_of, kind_of
 from fogsdk.core.ledger import Ledger
-from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing, whole
+from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing, make_room, whole
 from fogsdk.core.timers import earliest
-from fogsdk.errors import WireError
-from fogsdk.wire import codec, topics
+from fogsdk.wire import topics
 from fogsdk.wire.limits import INLINE_SIZE, RECORD_SIZE
 from fogsdk.wire.messages import (
     Ask,
@@ -36,6 +36,8 @@ from fogsdk.wire.messages import (
     Message,
     Progress,
     Refused,
+    Replica,
+    Reply,
     Result,
     Task,
     Transfer,
@@ -46,7 +48,7 @@ WHOLE_AFTER = 1500
 UNSAYABLE_AFTER = 15_000
 """Milliseconds after which one that does not fit becomes a failure: one that knows chunks may be busy until then."""
 MOST_INCOMING = 256
-"""Arguments on their way in at once, of which one sender may have a quarter; and as many results."""
+"""Arguments on their way in at once, of which one sender may have a quarter; as many results, and as many copies."""
 
 Allocate = Callable[[int], Buffer]
 """Sets memory aside, so many bytes."""
@@ -67,7 +69,6 @@ class Core(Protocol):
 
 _ALWAYS = (Carried, LinkUp)
 """Events that matter here even while nothing is on its way."""
-_Key = tuple[bool, str, str, str]  # whether it answers a task, from whom, the task's id, the tag
 
 
 class Transfers:
@@ -100,7 +101,7 @@ class Transfers:
         self._turn_away = turn_away
         self._run = run
         self._outgoing: dict[tuple[str, str], Outgoing] = {}
-        self._incoming: dict[_Key, Incoming] = {}
+        self._incoming: dict[Key, Incoming] = {}
         self._links: dict[str, None] = {}
         self._count = 0
         self._delivers = False
@@ -129,11 +130,13 @@ class Transfers:
                 message = each.message
                 if (type(message) is Task or type(message) is Result) and len(message.body) > self._inline:
                     return self._said(self._filtered(out, now), now)
+                if type(message) is Replica and len(message.data) > self._inline:
+                    return self._said(self._filtered(out, now), now)
         return out
 
     def _said(self, out: list[Command], now: int) -> list[Command]:
-        """The core hears whether results are on their way out: a node is not to leave before they are there."""
-        delivers = any(isinstance(each.message, Result) for each in self._outgoing.values())
+        """The core hears whether results or copies are on their way: a node is not to leave before they are there."""
+        delivers = any(not isinstance(each.message, Task) for each in self._outgoing.values())
         if delivers == self._delivers:
             return out
         self._delivers = delivers
@@ -168,51 +171,54 @@ class Transfers:
     def _concerns(self, message: Message) -> bool:
         if isinstance(message, (Task, Result)):
             return len(message.body) > self._inline
+        if isinstance(message, Replica):
+            return len(message.data) > self._inline or bool(self._outgoing)
         return bool(self._outgoing) and isinstance(message, (Ask, Cancel, Refused))
 
     def _send(self, command: Command, now: int) -> Command:
         if not isinstance(command, Send) or not self._concerns(command.message):
             return command
         message = command.message
-        assert isinstance(message, (Task, Result, Ask, Cancel, Refused))
+        if isinstance(message, (Task, Result, Replica)):
+            return self._send_large(command, message, now)
+        assert isinstance(message, (Ask, Cancel, Refused))
         key = (command.topic, message.id)
         known = self._outgoing.get(key)
-        if isinstance(message, (Task, Result)):
-            if command.link not in self._links:
-                return command  # no broker: another way into the node, which has means of its own
-            if command.as_json:
-                return whole(command, message)
-            if known is None or known.message.body is not message.body:
-                if isinstance(message, Result) and not self._make_room(len(message.body), now):
-                    said = f"{self._me} sends so many results that it has no room for this one"
-                    return replace(command, message=Refused(message.id, self._me, "overloaded", said, 1000))
-                known = self._outgoing[key] = self._begin(command, message, now)
-            elif isinstance(message, Task):
-                known.due = now  # whoever is to have it now may know nothing of it
-            known.message, known.sent_at = message, now
-        elif isinstance(message, Cancel):
+        if isinstance(message, Cancel):
             self._outgoing.pop(key, None)
             return command
-        elif known is None or (isinstance(message, Refused) and message.reason != "unknown-id"):
+        if known is None or (isinstance(message, Refused) and message.reason != "unknown-id"):
             return command
         known.go_over(command.link)
         return known.announce(now)
 
-    def _begin(self, send: Send, message: Task | Result, now: int) -> Outgoing:
+    def _send_large(self, command: Send, message: Large, now: int) -> Command:
+        key = (command.topic, id_of(message))
+        known = self._outgoing.get(key)
+        if isinstance(message, Replica) and len(message.data) <= self._inline:
+            self._outgoing.pop(key, None)  # it takes the place of a larger version
+            return command
+        if command.link not in self._links:
+            return command  # no broker: another way into the node, which has means of its own
+        if command.as_json and isinstance(message, Result):
+            return whole(command, message)
+        if known is None or body_of(known.message) is not body_of(message):
+            if isinstance(message, Result) and not make_room(self._outgoing, len(message.body), self._room, now):
+                said = f"{self._me} sends so many results that it has no room for this one"
+                return replace(command, message=Refused(message.id, self._me, "overloaded", said, 1000))
+            known = self._outgoing[key] = self._begin(command, message, now)
+        elif isinstance(message, Task):
+            known.due = now  # whoever is to have it now may know nothing of it
+        known.message, known.sent_at = message, now
+        known.go_over(command.link)
+        return known.announce(now)
+
+    def _begin(self, send: Send, message: Large, now: int) -> Outgoing:
         if isinstance(message, Task):  # its id means these arguments and no others
             return Outgoing(send.link, send.topic, message, "", "", now, now, now, now)
         self._count += 1
-        return Outgoing(send.link, send.topic, message, f"{self._run}-{self._count:x}", self._me, now, now, now, now)
-
-    def _make_room(self, size: int, now: int) -> bool:
-        """Drop results that wait for their receivers, longest first, where they are too many; not those that get on:
-        if one replaced the other all the time, none would ever be there. Returns whether there is room now."""
-        results = {where: each for where, each in self._outgoing.items() if isinstance(each.message, Result)}
-        left = size + sum(len(each.message.body) for each in results.values())
-        for where, each in sorted(results.items(), key=lambda item: item[1].moved_at):
-            if left > self._room and not each.gets_on(now):
-                left -= len(self._outgoing.pop(where).message.body)
-        return left <= max(size, self._room)
+        node = self._me if isinstance(message, Result) else ""
+        return Outgoing(send.link, send.topic, message, f"{self._run}-{self._count:x}", node, now, now, now, now)
 
     # ------------------------------------------------------------ what comes in
 
@@ -228,17 +234,18 @@ class Transfers:
                 return self._got(event, event.message, now)
 
     def _announced(self, event: Carried, transfer: Transfer, now: int) -> list[Command]:
-        head = self._head(event, transfer)
+        head = head_of(event, transfer)
         if isinstance(head, Malformed):
-            if event.is_reply:
-                return [Note("malformed", f"a transfer from {transfer.node} cannot be read: {head.message}")]
-            return self._pass_on(Asked(event.link, event.sender, head), now)
-        key = _key(event)
+            if kind_of(event) is Task:
+                return self._pass_on(Asked(event.link, event.sender, head), now)
+            who = event.sender or transfer.node
+            return [Note("malformed", f"a transfer from {who} cannot be read: {head.message}")]
+        key = key_of(event)
         known = self._incoming.get(key)
         if known is None or len(known.buffer) != transfer.size:
             self._drop(key[:3])
-            if event.is_reply and head.id not in self._core.ledger.entries:  # settled: whatever it is, it is not needed
-                return [self._say(event, Got(head.id, transfer.size, True, transfer.tag))]
+            if event.is_reply and transfer.id not in self._core.ledger.entries:  # settled: whatever it is, not needed
+                return [self._say(event, Got(transfer.id, transfer.size, True, transfer.tag))]
             no_room = self._no_room(event, transfer.size)
             if no_room is not None:
                 return self._turned_back(event, head, *no_room, now)
@@ -256,7 +263,7 @@ class Transfers:
             )
         return [self._say(event, known.announced(event.link, head, now)), *self._moving(event, now)]
 
-    def _drop(self, key: tuple[bool, str, str]) -> None:
+    def _drop(self, key: tuple[type[Large], str, str]) -> None:
         for each in [each for each in self._incoming if each[:3] == key]:
             del self._incoming[each]
 
@@ -270,56 +277,44 @@ class Transfers:
         """The core hears that a result is on its way."""
         return self._pass_on(Moving(event.message.id, event.message.node), now) if event.is_reply else []
 
-    def _head(self, event: Carried, transfer: Transfer) -> Task | Result | Malformed:
-        try:
-            [head] = codec.decode(transfer.head)
-        except (WireError, ValueError) as error:
-            return Malformed(transfer.id, "malformed", f"head: {error}")
-        wanted = Result if event.is_reply else Task
-        if isinstance(head, Malformed):
-            return head
-        if not isinstance(head, wanted) or head.id != transfer.id or head.body:
-            return Malformed(
-                transfer.id, "malformed", f"head: must be a {wanted.__name__.lower()} of this id, its body empty"
-            )
-        return head
-
     def _no_room(self, event: Carried, size: int) -> tuple[str, str] | None:
         """Why a body cannot come now, None where it can."""
         if size > self._room:
             return "no-room", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
-        taken = self.incoming_bytes
-        alike = [(key[1], each.size) for key, each in self._incoming.items() if key[0] == event.is_reply]
+        taken, wanted = self.incoming_bytes, kind_of(event)
+        alike = [(key[1], each.size) for key, each in self._incoming.items() if key[0] is wanted]
         full = taken + size > self._room or len(alike) >= MOST_INCOMING
-        if not event.is_reply:  # one sender is to leave some to the others
+        if wanted is Task:  # one sender is to leave some to the others
             own = [length for sender, length in alike if sender == event.sender]
             full |= bool(own) and (sum(own) + size > self._room // 2 or len(own) >= MOST_INCOMING // 4)
         if not full:
             return None
         return "overloaded", f"{taken} bytes of {self._room}, of {len(alike)} bodies, are on their way to {self._me}"
 
-    def _turned_back(self, event: Carried, head: Task | Result, reason: str, said: str, now: int) -> list[Command]:
-        """A task is to go elsewhere, or to come later; a result, which comes this way or not at all, has failed, or it
-        is known of, and is to be announced again."""
-        id, transfer = head.id, event.message
+    def _turned_back(self, event: Carried, head: Large, reason: str, said: str, now: int) -> list[Command]:
+        """A task is to go elsewhere, or to come later. So is a copy; a result, which comes this way or not at all, has
+        failed, where there never is room. Else they are known of, and are to be announced again."""
+        transfer, node = event.message, "" if event.is_reply else self._me
         assert isinstance(transfer, Transfer)
-        if not isinstance(head, Result):
-            refused = Refused(id, self._me, reason, said, None if reason == "no-room" else 1000)
+        if isinstance(head, Task):
+            refused = Refused(head.id, self._me, reason, said, None if reason == "no-room" else 1000)
             return [Send(event.link, topics.reply(self._site, event.sender), refused)]
         if reason != "no-room":
-            return [self._say(event, Got(id, 0, False, transfer.tag)), *self._moving(event, now)]
-        failed = Replied(event.link, Failed(id, "WireError", f"the result has {said}", "", head.hops))
-        return [self._say(event, Got(id, transfer.size, True, transfer.tag)), *self._pass_on(failed, now)]
+            return [self._say(event, Got(transfer.id, 0, False, transfer.tag, node)), *self._moving(event, now)]
+        if isinstance(head, Replica):
+            return [Send(event.link, topics.reply(self._site, event.sender), Kept(head.key, self._me, refuses=True))]
+        failed = Replied(event.link, Failed(head.id, "WireError", f"the result has {said}", "", head.hops))
+        return [self._say(event, Got(head.id, transfer.size, True, transfer.tag)), *self._pass_on(failed, now)]
 
-    def _would_refuse(self, event: Carried, head: Task | Result, buffer: Buffer, now: int) -> list[Command]:
+    def _would_refuse(self, event: Carried, head: Large, buffer: Buffer, now: int) -> list[Command]:
         """What the core says to a task that it would not take, or has already; nothing where it is welcome."""
-        if event.is_reply or self._turn_away is None or not isinstance(head, Task):
+        if self._turn_away is None or not isinstance(head, Task):
             return []
         asked = Asked(event.link, event.sender, replace(head, body=buffer.view()))
         return self._filtered(self._turn_away(asked, self.incoming_bytes, now), now)
 
     def _chunk(self, event: Carried, chunk: Chunk, now: int) -> list[Command]:
-        key = _key(event)
+        key = key_of(event)
         known = self._incoming.get(key)
         if known is None:
             return []  # its sender will hear nothing, and announce it again
@@ -332,40 +327,48 @@ class Transfers:
         if not known.is_whole:
             return [*out, *self._moving(event, now)]
         del self._incoming[key]
-        message = known.message(now)
-        whole: Event = (
-            Asked(event.link, event.sender, message) if isinstance(message, Task) else Replied(event.link, message)
-        )
-        return [*out, *self._pass_on(whole, now)]
+        return [*out, *self._pass_on(arrived(event, known.message(now)), now)]
 
     def _got(self, event: Carried, got: Got, now: int) -> list[Command]:
-        topic = (
-            topics.task(self._site, got.node, self._me) if event.is_reply else topics.reply(self._site, event.sender)
-        )
-        known = self._outgoing.get((topic, got.id))
+        where = self._where(event, got)
+        known = self._outgoing.get(where)
         if known is None or known.tag != got.tag:
             return []
         known.go_over(event.link)
         sends = known.got(got, now)
         if known.is_over:
-            del self._outgoing[topic, got.id]
+            del self._outgoing[where]
         if not event.is_reply:
             return list(sends)
         took = known.latest if 0 < known.acked < known.next else 0  # before, it is what a question took
         moved = Moving(got.id, got.node, True, known.next - known.acked, known.is_over, took)
         return [*sends, *self._pass_on(moved, now)]
 
+    def _where(self, event: Carried, got: Got) -> tuple[str, str]:
+        """Which of those that are on their way out is spoken of."""
+        if not event.is_reply:
+            return topics.reply(self._site, event.sender), got.id
+        copy = topics.replica(self._site, got.node, self._me), got.id
+        return copy if copy in self._outgoing else (topics.task(self._site, got.node, self._me), got.id)
+
     # ------------------------------------------------------------ what is over
 
     def _note(self, event: Event) -> None:
         """What is said of a task may end a transfer of it."""
         if isinstance(event, Asked) and isinstance(event.message, Cancel):
-            self._drop((False, event.sender, event.message.id))
-        elif isinstance(event, Replied) and not isinstance(event.message, (Progress, Kept)):
-            node = answering(event.message)
-            unknown = isinstance(event.message, Refused) and event.message.reason == "unknown-id"
+            self._drop((Task, event.sender, event.message.id))
+        elif isinstance(event, Replied):
+            self._note_reply(event.message)
+
+    def _note_reply(self, said: Reply | Kept) -> None:
+        if isinstance(said, Kept):
+            if said.refuses:
+                self._outgoing.pop((topics.replica(self._site, said.node, self._me), id_of_record(said.key)), None)
+        elif not isinstance(said, Progress):
+            node = answering(said)
+            unknown = isinstance(said, Refused) and said.reason == "unknown-id"
             if node is not None and not unknown:
-                self._outgoing.pop((topics.task(self._site, node, self._me), event.message.id), None)
+                self._outgoing.pop((topics.task(self._site, node, self._me), said.id), None)
 
     def _look(self, now: int) -> list[Command]:
         for key, each in list(self._incoming.items()):
@@ -379,7 +382,7 @@ class Transfers:
 
     def _again(self, where: tuple[str, str], outgoing: Outgoing, now: int) -> list[Command]:
         silent, message = now - outgoing.heard_at, outgoing.message
-        patience = WHOLE_AFTER if len(message.body) <= RECORD_SIZE else UNSAYABLE_AFTER
+        patience = WHOLE_AFTER if outgoing.size <= RECORD_SIZE else UNSAYABLE_AFTER
         if isinstance(message, Result) and not outgoing.answered and silent >= patience:
             del self._outgoing[where]
             return [whole(Send(outgoing.link, outgoing.topic, message), message)]
@@ -388,8 +391,3 @@ class Transfers:
             del self._outgoing[where]
             return []
         return [outgoing.announce(now)]
-
-
-def _key(event: Carried) -> _Key:
-    message = event.message
-    return (event.is_reply, message.node if event.is_reply else event.sender, message.id, message.tag)

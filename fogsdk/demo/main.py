@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fogsdk.errors import FogError, not_installed
+from fogsdk.errors import ConfigError, FogError, not_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when every result is there and agrees with the one computed in this process.
 
-    Raises ConfigError where what it needs is not installed.
+    Raises ConfigError where what it needs is not installed, and where the pictures cannot go where they are to.
     """
     logging.basicConfig(level=logging.ERROR)
     try:
@@ -45,6 +45,12 @@ def run(args: argparse.Namespace) -> int:
         import rich  # noqa: F401
     except ImportError as error:
         raise not_installed("fog demo", "demo", error) from error
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the pictures cannot go to {args.output}: {error.strerror}; name another folder with --output"
+        ) from error
     try:
         with tempfile.TemporaryDirectory(prefix="fog-demo-") as folder:
             return asyncio.run(_run(args.output, Path(folder)))
@@ -136,7 +142,6 @@ def _percentile(times: Sequence[float], percent: int) -> float:
 def _draw(story: Story, output: Path) -> list[Path]:
     from fogsdk.demo import pictures
 
-    output.mkdir(parents=True, exist_ok=True)
     paths = [output / name for name in ("hillshade.png", "viewsheds.png", "latency.png")]
     shade = story.middle.results()[0]
     slopes = [result["slope"] for result in story.light.results()]

@@ -29,8 +29,8 @@ def event_of(link: str, at: topics.Topic, message: Message | Malformed, as_json:
         return NodeHeard(link, at.node, message)
     if at.kind == "replica" and isinstance(message, (Replica, Seek)):
         return ReplicaHeard(link, at.sender, message)
-    if at.kind in ("task", "reply") and isinstance(message, Piece):
-        return Carried(link, at.sender if at.kind == "task" else "", message)
+    if at.kind in ("task", "reply", "replica") and isinstance(message, Piece):
+        return Carried(link, "" if at.kind == "reply" else at.sender, message, at.kind == "replica")
     if at.kind == "reply" and isinstance(message, (Reply, Kept)):
         return Replied(link, message)
     return None

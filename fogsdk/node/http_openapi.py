@@ -233,8 +233,8 @@ _CANCEL = {
 }
 
 
-def _get(id: str, summary: str, name: str, *more: str) -> dict[str, Any]:
-    responses = {"200": _answer(summary, name, *more), **_problems()}
+def _get(id: str, summary: str, name: str, *more: str, problems: Sequence[int] = ()) -> dict[str, Any]:
+    responses = {"200": _answer(summary, name, *more), **_problems(*problems)}
     return {"get": {"operationId": id, "summary": summary, "responses": responses}}
 
 
@@ -249,7 +249,7 @@ def describe(names: Sequence[str], *, tokens: bool) -> dict[str, Any]:
             "/fog/v1/tasks/{name}/{id}": {"get": _LOOK, "delete": _CANCEL},
             "/fog/v1/nodes": _get("nodes", "the nodes of the site; as events, once a second", "Nodes", EVENTS),
             "/fog/v1/invite": _get("invite", "what a device needs to come here too", "Invitation"),
-            "/fog/v1/phone": _get("phone", "the SDK for phones, and its hash", "Phone"),
+            "/fog/v1/phone": _get("phone", "the SDK for phones, and its hash", "Phone", problems=(404,)),
         },
         "components": {"schemas": _SCHEMAS},
     }

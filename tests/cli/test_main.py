@@ -70,6 +70,14 @@ def test_a_command_that_listens_at_a_broker_says_at_once_that_it_needs_one(words
     assert "needs the URL of a broker, mqtt://... or mqtts://...; coap://" in done.stderr
 
 
+def test_a_demo_whose_pictures_have_no_place_says_so_before_it_begins(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = fog("demo", "--output", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"the pictures cannot go to {file}: File exists; name another folder with --output" in done.stderr
+
+
 def test_of_an_invitation_that_begins_with_coap_the_broker_is_taken(site: Site) -> None:
     done = fog("nodes", "--url", f"coap://127.0.0.1:{free_port()} {site.url}")
     assert done.returncode == 0, done.stderr

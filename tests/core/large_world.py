@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fogsdk.core.client import Client
-from fogsdk.core.events import Carried, Submit
+from fogsdk.core.events import Carried
 from fogsdk.core.node import Node
 from fogsdk.core.transfers import Transfers
 from fogsdk.device.memory import Memory
-from fogsdk.wire import codec, topics, values
-from fogsdk.wire.messages import Chunk, Got, Task, Transfer
+from fogsdk.wire import codec, topics
+from fogsdk.wire.limits import INLINE_SIZE
+from fogsdk.wire.messages import Chunk, Got, Transfer
 from tests.core.world import Peer, World
 
 ROOM = 40 * 2**20
@@ -22,11 +23,11 @@ ROOM = 40 * 2**20
 class Chunked:
     """A core and the layer in front of it, as one."""
 
-    def __init__(self, core: Any, me: str, run: str, room: int) -> None:
+    def __init__(self, core: Any, me: str, run: str, room: int, inline: int) -> None:
         self.core = core
         turn_away = core.turn_away if isinstance(core, Node) else None
         self.transfers = Transfers(
-            core, core.handle, "s", me, allocate=allocate, room=room, turn_away=turn_away, run=run
+            core, core.handle, "s", me, allocate=allocate, room=room, inline=inline, turn_away=turn_away, run=run
         )
         self.handle = self.transfers.handle
         self.deadline = self.transfers.deadline
@@ -54,11 +55,19 @@ class Way:
 
 class LargeWorld(World):
     """``carried`` counts the bytes of each task and answer that left their sender in chunks, by topic and id. Peers are
-    next to their brokers, but for those in ``up_from`` and ``down_to``."""
+    next to their brokers, but for those in ``up_from`` and ``down_to``. ``inline`` is from which size on bodies travel
+    in chunks."""
 
-    def __init__(self, seed: int, brokers: tuple[str, ...] = ("a",), faults: float = 0.0, room: int = ROOM) -> None:
+    def __init__(
+        self,
+        seed: int,
+        brokers: tuple[str, ...] = ("a",),
+        faults: float = 0.0,
+        room: int = ROOM,
+        inline: int = INLINE_SIZE,
+    ) -> None:
         super().__init__(seed, brokers, faults)
-        self.room = room
+        self.room, self.inline = room, inline
         self.carried: dict[tuple[str, str], int] = {}
         self.up_from: dict[str, Way] = {}
         self.down_to: dict[str, Way] = {}
@@ -68,7 +77,7 @@ class LargeWorld(World):
         self.up_from[name], self.down_to[name] = Way(rate, delay), Way(rate, delay)
 
     def _add(self, peer: Peer) -> Peer:
-        peer.core = Chunked(peer.core, peer.name, str(peer.life), self.room)
+        peer.core = Chunked(peer.core, peer.name, str(peer.life), self.room, self.inline)
         return super()._add(peer)
 
     def _arrive(self, peer: Peer, broker: str, topic: str, payload: bytes, safe: bool = True) -> None:
@@ -94,16 +103,17 @@ class LargeWorld(World):
     def _deliver(self, peer: Peer, broker: str, topic: str, payload: bytes) -> None:
         at = topics.parse(topic)
         messages = codec.decode(payload)
-        if at.kind not in ("task", "reply") or not isinstance(messages[0], (Transfer, Chunk, Got)):
+        if not isinstance(messages[0], (Transfer, Chunk, Got)):
             super()._deliver(peer, broker, topic, payload)
         elif peer.alive and not peer.cut and broker in peer.links:
             assert len(payload) < 300_000
-            self.tell(peer, Carried(broker, at.sender if at.kind == "task" else "", messages[0]))
+            sender = "" if at.kind == "reply" else at.sender
+            self.tell(peer, Carried(broker, sender, messages[0], at.kind == "replica"))
 
-    def submit_large(self, client: str, id: str, size: int, name: str = "quick", deadline: int | None = None) -> bytes:
+    def submit_large(self, client: str, id: str, size: int, **options: Any) -> bytes:
         """A task that gives back its argument, of so many random bytes."""
         argument = self.random.randbytes(size)
-        self.tell(self.peers[client], Submit(Task(id, name, values.encode([[argument], {}]), deadline)))
+        self.submit(client, id, argument=argument, **options)
         return argument
 
     def soon(self, done: Callable[[], bool]) -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fogsdk.wire import values
 from fogsdk.wire.messages import Refused, Result
+from tests.core.large_world import LargeWorld
 from tests.core.world import World
 
-NODES = ("n0", "n1", "n2")
+NODES, BROKERS = ("n0", "n1", "n2"), ("a", "b")
 SESSIONS = {"alone": ["dev"], "shared": ["dev", "two"]}
 SETTLES_WITHIN = 8000
 """Milliseconds that a node has after its start until another may die."""
@@ -76,8 +77,8 @@ class Caller:
 class Story:
     """Acts a list of actions out in a world; whatever waits goes on in between."""
 
-    def __init__(self, seed: int, faults: float) -> None:
-        self.world = World(seed, brokers=("a", "b"), faults=faults)
+    def __init__(self, world: World) -> None:
+        self.world = world
         for name in NODES:
             self.world.add_node(name, keeps=True, express=1)
         self.world.add_client("dev")
@@ -172,15 +173,19 @@ class Story:
     seed=st.integers(0, 2**32),
     faults=st.sampled_from([0.0, 0.02, 0.1]),
     actions=st.lists(ACTIONS, min_size=5, max_size=60),
+    in_chunks=st.booleans(),
 )
 def test_no_posted_task_is_lost_and_no_step_taken_twice(
-    seed: int, faults: float, actions: list[tuple[str, Any]]
+    seed: int, faults: float, actions: list[tuple[str, Any]], in_chunks: bool
 ) -> None:
-    story = Story(seed, faults)
+    """Also where each task, result and copy travels in chunks."""
+    story = Story(LargeWorld(seed, BROKERS, faults, inline=8) if in_chunks else World(seed, BROKERS, faults))
     for action in actions:
         story.act(*action)
     story.end()
     world = story.world
+    if isinstance(world, LargeWorld) and world.settled:
+        assert world.carried
     for id in story.posted:
         [outcome] = world.settled["two", story.fetches[id]]
         assert not isinstance(outcome, Refused), outcome

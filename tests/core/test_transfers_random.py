@@ -3,27 +3,31 @@ together is what was sent."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fogsdk.core.bodies import body_of, id_of_record
 from fogsdk.core.commands import Send
 from fogsdk.core.events import Carried, LinkDown, LinkUp, NodeHeard, Submit, Tick
 from fogsdk.core.incoming import Incoming
 from fogsdk.core.outgoing import Outgoing
 from fogsdk.wire import codec, topics
-from fogsdk.wire.messages import Birth, Cancel, Chunk, Got, Result, Task, TaskInfo, Transfer
+from fogsdk.wire.limits import INLINE_SIZE
+from fogsdk.wire.messages import Birth, Cancel, Chunk, Got, Replica, Result, Task, TaskInfo, Transfer
 from tests.core.large_world import Chunked, Client, LargeWorld, allocate
 
 ROOM = 100_000
 SIZES = st.integers(1, 2 * ROOM)
-IDS = st.sampled_from(["t1", "t2"])
+IDS = st.sampled_from(["t1", "t2", id_of_record("k")])
+RECORD = Replica("k", 0, 0, "d1", "n1", b"", 1000)
 TAGS = st.sampled_from(["", "x"])
 HEADS = st.sampled_from(
     [codec.encode([message]) for message in (
         Task("t1", "quick", b""), Task("t2", "quick", b"", 0), Task("t2", "quick", b"full"), Result("t1", b""),
-        Result("t2", b""), Cancel("t1"))] + [b"", b"\xff", codec.encode([])]
+        Result("t2", b""), Cancel("t1"), RECORD, replace(RECORD, data=b"full"))] + [b"", b"\xff", codec.encode([])]
 )  # fmt: skip
 NODES = st.sampled_from(["", "n1", "n2"])
 PIECES = st.one_of(
@@ -32,7 +36,7 @@ PIECES = st.one_of(
     st.builds(Got, IDS, SIZES, st.booleans(), TAGS, NODES),
 )
 EVENTS = st.one_of(
-    st.builds(Carried, st.just("a"), st.sampled_from(["", "d1", "d2"]), PIECES),
+    st.builds(Carried, st.just("a"), st.sampled_from(["", "d1", "d2"]), PIECES, st.booleans()),
     st.sampled_from([LinkUp("a"), LinkDown("a"), Tick()]),
 )
 
@@ -43,7 +47,7 @@ def test_pieces_that_make_no_sense_do_no_harm(events: list[Any], waits: list[int
     """Lying sizes, overlapping chunks, transfers that never end, acknowledgements of what was not sent."""
     world = LargeWorld(1, room=ROOM)
     for name in ("n1", "n2"):
-        world.add_node(name)
+        world.add_node(name, keeps=True)
     world.add_client("c1")
     world.soon(lambda: len(world.peers["c1"].core.directory.members) == 2)
     world.submit_large("c1", "t1", 300_000)
@@ -67,7 +71,7 @@ def test_what_is_put_together_is_what_was_sent(body: bytes, data: st.DataObject)
         assert incoming.upto == (end if at <= before < end and not overlong else before)
     incoming.take(Chunk("t", incoming.upto, body[incoming.upto :]), 0)
     assert incoming.is_whole
-    assert bytes(incoming.message(0).body) == body
+    assert bytes(body_of(incoming.message(0))) == body
 
 
 FAULTS = ("lose", "double", "swap", "restart sender", "restart receiver")
@@ -140,7 +144,7 @@ def test_a_sender_alone_leaves_half_of_the_room_to_the_others() -> None:
 def test_progress_of_an_upload_is_a_sign_of_life() -> None:
     """The node is not asked, and the task not given to another, however long the upload takes."""
     client = Client("s", "c1")
-    core = Chunked(client, "c1", "1", ROOM)
+    core = Chunked(client, "c1", "1", ROOM, INLINE_SIZE)
     birth = Birth(1, "fog", 2, (TaskInfo("quick"),))
     core.handle(LinkUp("a"), 0)
     for node in ("n1", "n2"):

@@ -52,6 +52,17 @@ class Host:
         """Take it off the network: it loses its carrier, and nobody else is told anything."""
         _run("ip", "-n", self._switch, "link", "set", "dev", self.name, "down")
 
+    def narrow(self, rate: str) -> None:
+        """Let no more through its cable, either way, than ``rate``, in words of `tc`, such as 16mbit."""
+        for namespace, device in ((self.namespace, "eth0"), (self._switch, self.name)):
+            shape = f"tc qdisc replace dev {device} root tbf rate {rate} burst 16k latency 300ms"
+            _run("ip", "netns", "exec", namespace, *shape.split())
+
+    def sent(self) -> int:
+        """Bytes that went up its cable so far."""
+        counter = "/sys/class/net/eth0/statistics/tx_bytes"
+        return int(_run("ip", "netns", "exec", self.namespace, "cat", counter))
+
     def plug_in(self) -> None:
         """Put the cable back."""
         _run("ip", "-n", self._switch, "link", "set", "dev", self.name, "up")
