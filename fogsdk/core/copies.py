@@ -12,7 +12,7 @@ from fogsdk.core.commands import Note, Send
 from fogsdk.core.identity import Identity
 from fogsdk.core.membership import Directory
 from fogsdk.core.partners import Partners
-from fogsdk.core.records import Record, Stored, Unwritten, Yielded
+from fogsdk.core.records import Record, Stored, Unwritten, Yielded, version
 from fogsdk.core.rendezvous import ranked
 from fogsdk.core.routing import keepers
 from fogsdk.core.store import Store
@@ -57,6 +57,22 @@ class Copies:
         """The other nodes that can keep a record now, in the order in which they are to."""
         there = keepers(self._directory.members.values())
         return ranked(key, [n for n in there if n != self.me and self._passed_over.get(n, 0) <= now])
+
+    # ------------------------------------------------------------ large copies on their way
+
+    def wants(self, node: str, said: Replica) -> bool:
+        """Whether a copy that is on its way to a node is still to get there: that version is here, and the node its
+        guardian, if it was to be."""
+        record = self.store.records.get(said.key)
+        if record is None or record.data is not said.data:
+            return False
+        return said.guardian != node or record.guardian == node
+
+    def data_of(self, said: Replica, size: int) -> bytes | None:
+        """The data of a version that is announced, if it is here; None where it has to come."""
+        record = self.store.records.get(said.key)
+        has = record is not None and record.version == version(said) and len(record.data) == size
+        return record.data if record is not None and has else None
 
     # ------------------------------------------------------------ what its owner does with a record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,10 @@ class Buffer(Protocol):
 
     def view(self) -> memoryview:
         """The whole of it."""
+
+
+MOST_INCOMING = 256
+"""Arguments on their way in at once, of which one sender may have a quarter; as many results, and as many copies."""
 
 
 @dataclass(slots=True)
@@ -134,3 +139,21 @@ def arrived(event: Carried, message: Large) -> Event:
         case Replica():
             return ReplicaHeard(event.link, event.sender, message)
     return Replied(event.link, message)
+
+
+def no_room(event: Carried, size: int, room: int, me: str, incoming: Mapping[Key, Incoming]) -> tuple[str, str] | None:
+    """Why a body cannot come now to ``me``, which has so much ``room``, as a reason and in words; None where it can.
+    Copies, which other nodes send, have as much of their own: those who upload tasks cannot keep them away."""
+    if size > room:
+        return "no-room", f"{size} bytes; {me} takes {room} bytes of large data"
+    wanted = kind_of(event)
+    alike = [(key[1], each.size) for key, each in incoming.items() if key[0] is wanted]
+    counted = [each.size for key, each in incoming.items() if (key[0] is Replica) == (wanted is Replica)]
+    taken = sum(counted)
+    full = taken + size > room or len(alike) >= MOST_INCOMING
+    if wanted is Task:  # one sender is to leave some to the others
+        own = [length for sender, length in alike if sender == event.sender]
+        full |= bool(own) and (sum(own) + size > room // 2 or len(own) >= MOST_INCOMING // 4)
+    if not full:
+        return None
+    return "overloaded", f"{taken} bytes of {room}, of {len(alike)} bodies, are on their way to {me}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 UNANSWERED = 3
 """Questions in a row without a word from a node after which it is lost."""
 MOST_UNDER_WAY = 256
-MOST_BYTES_UNDER_WAY = 16 * 1024 * 1024
+MOST_BYTES_UNDER_WAY = 1024 * 1024
+"""Copies on their way to one node, and bytes of them: what queues on a slow link holds up the heartbeats behind it. One
+that is larger travels alone."""
 
 
 @dataclass(slots=True)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fogsdk.core.bodies import Large, body_of, id_of, id_of_record
 from fogsdk.core.commands import Command, Note, Send
 from fogsdk.core.entry import answering
-from fogsdk.core.events import Asked, Carried, Delivering, Event, LinkUp, Moving, Replied, Tick
-from fogsdk.core.incoming import Buffer, Incoming, Key, arrived, head_of, key_of, kind_of
+from fogsdk.core.events import Asked, Carried, Delivering, Event, LinkUp, Moving, ReplicaHeard, Replied, Tick
+from fogsdk.core.incoming import Buffer, Incoming, Key, arrived, head_of, key_of, kind_of, no_room
 from fogsdk.core.ledger import Ledger
 from fogsdk.core.outgoing import GIVE_UP_AFTER, Outgoing, make_room, whole
 from fogsdk.core.timers import earliest
@@ -43,13 +43,13 @@ from fogsdk.wire.messages import (
     Transfer,
 )
 
+if TYPE_CHECKING:
+    from fogsdk.core.copies import Copies
+
 WHOLE_AFTER = 1500
 """Milliseconds after which a result goes out in one payload, if it fits: its receiver seems to know no chunks."""
 UNSAYABLE_AFTER = 15_000
 """Milliseconds after which one that does not fit becomes a failure: one that knows chunks may be busy until then."""
-MOST_INCOMING = 256
-"""Arguments on their way in at once, of which one sender may have a quarter; as many results, and as many copies."""
-
 Allocate = Callable[[int], Buffer]
 """Sets memory aside, so many bytes."""
 TurnAway = Callable[[Asked, int, int], list[Command]]
@@ -75,7 +75,7 @@ class Transfers:
     """Stands in front of ``core``, whose events go through ``handle``.
 
     ``me`` is its id on the site; ``inline`` and ``room`` are in bytes: what travels within its message, and what may be
-    on its way in at once. One that takes tasks says with ``turn_away`` which it does not take.
+    on its way in at once. One that takes tasks says with ``turn_away`` which it does not; ``copies`` are its records.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Transfers:
         room: int,
         inline: int = INLINE_SIZE,
         turn_away: TurnAway | None = None,
+        copies: Copies | None = None,
         run: str = "",
     ) -> None:
         self._core = core
@@ -99,6 +100,7 @@ class Transfers:
         self._room = room
         self._inline = core.ledger.inline = min(inline, RECORD_SIZE)
         self._turn_away = turn_away
+        self._copies = copies
         self._run = run
         self._outgoing: dict[tuple[str, str], Outgoing] = {}
         self._incoming: dict[Key, Incoming] = {}
@@ -246,9 +248,13 @@ class Transfers:
             self._drop(key[:3])
             if event.is_reply and transfer.id not in self._core.ledger.entries:  # settled: whatever it is, not needed
                 return [self._say(event, Got(transfer.id, transfer.size, True, transfer.tag))]
-            no_room = self._no_room(event, transfer.size)
-            if no_room is not None:
-                return self._turned_back(event, head, *no_room, now)
+            if isinstance(head, Replica) and (data := self._copies and self._copies.data_of(head, transfer.size)):
+                here = Got(transfer.id, transfer.size, True, transfer.tag, self._me)
+                heard = ReplicaHeard(event.link, event.sender, replace(head, data=data))
+                return [self._say(event, here), *self._pass_on(heard, now)]
+            full = no_room(event, transfer.size, self._room, self._me, self._incoming)
+            if full is not None:
+                return self._turned_back(event, head, *full, now)
             node = "" if event.is_reply else self._me
             try:
                 buffer = self._allocate(transfer.size)
@@ -277,32 +283,18 @@ class Transfers:
         """The core hears that a result is on its way."""
         return self._pass_on(Moving(event.message.id, event.message.node), now) if event.is_reply else []
 
-    def _no_room(self, event: Carried, size: int) -> tuple[str, str] | None:
-        """Why a body cannot come now, None where it can."""
-        if size > self._room:
-            return "no-room", f"{size} bytes; {self._me} takes {self._room} bytes of large data"
-        taken, wanted = self.incoming_bytes, kind_of(event)
-        alike = [(key[1], each.size) for key, each in self._incoming.items() if key[0] is wanted]
-        full = taken + size > self._room or len(alike) >= MOST_INCOMING
-        if wanted is Task:  # one sender is to leave some to the others
-            own = [length for sender, length in alike if sender == event.sender]
-            full |= bool(own) and (sum(own) + size > self._room // 2 or len(own) >= MOST_INCOMING // 4)
-        if not full:
-            return None
-        return "overloaded", f"{taken} bytes of {self._room}, of {len(alike)} bodies, are on their way to {self._me}"
-
     def _turned_back(self, event: Carried, head: Large, reason: str, said: str, now: int) -> list[Command]:
-        """A task is to go elsewhere, or to come later. So is a copy; a result, which comes this way or not at all, has
-        failed, where there never is room. Else they are known of, and are to be announced again."""
-        transfer, node = event.message, "" if event.is_reply else self._me
+        """A task is to go elsewhere, or to come later, and a copy elsewhere. A result, which comes this way or not at
+        all, has failed, or it is known of, and is to be announced again."""
+        transfer = event.message
         assert isinstance(transfer, Transfer)
         if isinstance(head, Task):
             refused = Refused(head.id, self._me, reason, said, None if reason == "no-room" else 1000)
             return [Send(event.link, topics.reply(self._site, event.sender), refused)]
-        if reason != "no-room":
-            return [self._say(event, Got(transfer.id, 0, False, transfer.tag, node)), *self._moving(event, now)]
         if isinstance(head, Replica):
             return [Send(event.link, topics.reply(self._site, event.sender), Kept(head.key, self._me, refuses=True))]
+        if reason != "no-room":
+            return [self._say(event, Got(head.id, 0, False, transfer.tag)), *self._moving(event, now)]
         failed = Replied(event.link, Failed(head.id, "WireError", f"the result has {said}", "", head.hops))
         return [self._say(event, Got(head.id, transfer.size, True, transfer.tag)), *self._pass_on(failed, now)]
 
@@ -331,9 +323,9 @@ class Transfers:
 
     def _got(self, event: Carried, got: Got, now: int) -> list[Command]:
         where = self._where(event, got)
-        known = self._outgoing.get(where)
-        if known is None or known.tag != got.tag:
+        if where is None:
             return []
+        known = self._outgoing[where]
         known.go_over(event.link)
         sends = known.got(got, now)
         if known.is_over:
@@ -344,12 +336,23 @@ class Transfers:
         moved = Moving(got.id, got.node, True, known.next - known.acked, known.is_over, took)
         return [*sends, *self._pass_on(moved, now)]
 
-    def _where(self, event: Carried, got: Got) -> tuple[str, str]:
-        """Which of those that are on their way out is spoken of."""
-        if not event.is_reply:
-            return topics.reply(self._site, event.sender), got.id
-        copy = topics.replica(self._site, got.node, self._me), got.id
-        return copy if copy in self._outgoing else (topics.task(self._site, got.node, self._me), got.id)
+    def _where(self, event: Carried, got: Got) -> tuple[str, str] | None:
+        """Which of those that are on their way out is spoken of, and is still to get there."""
+        topic_of = (topics.task, topics.replica) if event.is_reply else ()
+        at = [of(self._site, got.node, self._me) for of in topic_of] or [topics.reply(self._site, event.sender)]
+        for topic in at:
+            known = self._outgoing.get((topic, got.id))
+            if known is not None and known.tag == got.tag and not self._drops((topic, got.id), known):
+                return topic, got.id
+        return None
+
+    def _drops(self, where: tuple[str, str], outgoing: Outgoing) -> bool:
+        """Drop a copy that is no longer to get there. Returns whether it is one."""
+        message, node = outgoing.message, topics.parse(outgoing.topic).node
+        unwanted = isinstance(message, Replica) and self._copies is not None and not self._copies.wants(node, message)
+        if unwanted:
+            del self._outgoing[where]
+        return unwanted
 
     # ------------------------------------------------------------ what is over
 
@@ -357,6 +360,8 @@ class Transfers:
         """What is said of a task may end a transfer of it."""
         if isinstance(event, Asked) and isinstance(event.message, Cancel):
             self._drop((Task, event.sender, event.message.id))
+        elif isinstance(event, ReplicaHeard) and isinstance(event.message, Replica):
+            self._drop((Replica, event.node, id_of(event.message)))
         elif isinstance(event, Replied):
             self._note_reply(event.message)
 
@@ -381,6 +386,8 @@ class Transfers:
         return out
 
     def _again(self, where: tuple[str, str], outgoing: Outgoing, now: int) -> list[Command]:
+        if self._drops(where, outgoing):
+            return []
         silent, message = now - outgoing.heard_at, outgoing.message
         patience = WHOLE_AFTER if outgoing.size <= RECORD_SIZE else UNSAYABLE_AFTER
         if isinstance(message, Result) and not outgoing.answered and silent >= patience:

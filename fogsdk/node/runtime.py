@@ -97,6 +97,7 @@ class Runtime:
             room=identity.room,
             inline=identity.inline,
             turn_away=self.node.turn_away,
+            copies=self.node.keeping.replicas,
             run=f"{identity.incarnation:x}",
         )
         self.left = asyncio.Event()

@@ -25,9 +25,11 @@ class Chunked:
 
     def __init__(self, core: Any, me: str, run: str, room: int, inline: int) -> None:
         self.core = core
-        turn_away = core.turn_away if isinstance(core, Node) else None
+        options: dict[str, Any] = {}
+        if isinstance(core, Node):
+            options = {"turn_away": core.turn_away, "copies": core.keeping.replicas}
         self.transfers = Transfers(
-            core, core.handle, "s", me, allocate=allocate, room=room, inline=inline, turn_away=turn_away, run=run
+            core, core.handle, "s", me, allocate=allocate, room=room, inline=inline, run=run, **options
         )
         self.handle = self.transfers.handle
         self.deadline = self.transfers.deadline

@@ -9,8 +9,9 @@ import pytest
 
 from fogsdk.core.commands import Send
 from fogsdk.core.events import Asked, Carried, JobDone, LinkUp, Tick
+from fogsdk.core.incoming import MOST_INCOMING
 from fogsdk.core.outgoing import FIRST_WINDOW, GIVE_UP_AFTER
-from fogsdk.core.transfers import MOST_INCOMING, UNSAYABLE_AFTER, WHOLE_AFTER
+from fogsdk.core.transfers import UNSAYABLE_AFTER, WHOLE_AFTER
 from fogsdk.wire import codec, topics, values
 from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import Chunk, Failed, Got, Progress, Refused, Result, Task, Transfer

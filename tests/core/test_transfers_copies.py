@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fogsdk.core.bodies import id_of_record
 from fogsdk.core.commands import Note, Send
-from fogsdk.core.events import Carried, Drain
+from fogsdk.core.events import Carried, Drain, ReplicaHeard
 from fogsdk.core.outgoing import GIVE_UP_AFTER
 from fogsdk.wire import codec, topics, values
 from fogsdk.wire.limits import RECORD_SIZE
-from fogsdk.wire.messages import Kept, Refused, Replica, Result, Transfer
+from fogsdk.wire.messages import Kept, Refused, Replica, Result, Task, Transfer
 from tests.core.large_world import LargeWorld
 from tests.core.test_transfers import value
 
@@ -109,11 +110,12 @@ def test_a_copy_goes_on_over_another_broker() -> None:
 def test_a_guardian_that_dies_in_the_middle_is_followed_by_another(clean: bool) -> None:
     world = site("n0", "n1", "n2")
     world.put_far("n0", SLOW, delay=5)
-    argument = post(world)
+    argument = post(world, name="long")
     world.soon(lambda: copied(world, "n1") + copied(world, "n2") > SIZE // 2)
     first, second = ("n1", "n2") if copied(world, "n1") else ("n2", "n1")
     world.crash(first, clean)
     assert receipt(world)["nodes"] == ["n0", second]
+    assert not world.transfers("n0")._outgoing, "it is no longer announced to the dead"
     assert fetched(world) == argument
 
 
@@ -171,17 +173,90 @@ def test_a_guardian_without_room_for_it_says_so_and_another_takes_it() -> None:
     assert fetched(world) == argument
 
 
-def test_a_copy_for_which_there_is_no_room_now_comes_when_there_is() -> None:
+def test_a_guardian_without_room_for_it_now_has_it_later() -> None:
     world = site("n0", "n1", room=int(1.5 * SIZE))
     head = codec.encode([Replica("dev/other", 0, 0, "n9", "n1", b"", 60_000)])
-    taken = Carried("a", "n9", Transfer(id_of_record("dev/other"), SIZE, head, "x"), True)
-    world.tell(world.peers["n1"], taken)
+    world.tell(world.peers["n1"], Carried("a", "n9", Transfer(id_of_record("dev/other"), SIZE, head, "x"), True))
     post(world)
-    world.run(world.now + 20_000)
-    assert not copied(world)
-    assert ("dev", "p") not in world.settled
-    world.run_until(lambda: ("dev", "p") in world.settled, GIVE_UP_AFTER + 10_000)
+    assert receipt(world)["nodes"] == ["n0"]
+    world.run_until(lambda: RECEIPT in world.journals["n1"], GIVE_UP_AFTER + 20_000)
+
+
+def test_those_who_upload_tasks_keep_no_copies_away() -> None:
+    world = site("n0", "n1", room=int(1.5 * SIZE))
+    for index in range(2):
+        head = codec.encode([Task(f"t{index}", "quick", b"")])
+        world.tell(world.peers["n1"], Carried("a", f"d{index}", Transfer(f"t{index}", int(0.7 * SIZE), head)))
+    assert world.transfers("n1").incoming_bytes > SIZE
+    post(world)
     assert receipt(world)["nodes"] == ["n0", "n1"]
+
+
+@pytest.mark.parametrize("after", [1500, 2500, 3500])
+def test_a_post_that_was_refused_for_want_of_a_second_node_is_not_run_when_that_comes_back(after: int) -> None:
+    world = site("n0", "n1")
+    world.put_far("n0", SLOW, delay=5)
+    post(world, copies=2)
+    world.soon(lambda: copied(world) > 0)
+    world.run(world.now + after)
+    world.peers["n1"].cut = True
+    refused = world.outcome("dev", "p", 60_000)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "too-few-nodes"
+    world.run(world.now + 3000)
+    world.peers["n1"].cut = False
+    world.connect(world.peers["n1"], "a")
+    world.run(world.now + 40_000)
+    assert not world.runs
+    assert not any(RECEIPT in journal for journal in world.journals.values())
+
+
+def test_a_node_whose_guardian_died_leaves_without_waiting_for_it() -> None:
+    world = site("n0", "n1")
+    world.put_far("n0", SLOW, delay=5)
+    post(world)
+    world.soon(lambda: copied(world) > 0)
+    world.crash("n1", clean=False)
+    assert receipt(world)["nodes"] == ["n0"]
+    world.run(world.now + 3000)
+    begun = world.now
+    world.tell(world.peers["n0"], Drain(300_000))
+    world.run_until(lambda: not world.peers["n0"].alive, begun + 3000)
+
+
+@pytest.mark.parametrize(("count", "size"), [(12, 1_300_000), (30, 500_000)])
+def test_many_copies_at_once_hold_up_no_heartbeats_either(count: int, size: int) -> None:
+    world = site("n0", "n1")
+    world.put_far("n1", SLOW, delay=20)
+    for index in range(count):
+        world.submit_large("dev", f"p{index}", size, to="n0", keep=600_000)
+    world.run_until(lambda: len(world.settled) == count, 120_000)
+    world.run(world.now + 20_000)  # the outcomes are copied too
+    assert not [note for note in world.notes if note.kind in ("silent", "takeover", "lost")]
+    assert len(world.runs) == count
+    assert not world.transfers("n1")._incoming, "nothing is announced behind its last chunk"
+
+
+def test_a_version_that_is_there_is_not_sent_again_and_takes_no_room() -> None:
+    world = site("n0", "n1")
+    post(world, 400_000, name="long")
+    receipt(world)
+    record = world.peers["n1"].core.keeping.replicas.get(RECEIPT)
+    head = codec.encode([replace(record.replica(world.now), data=b"")])
+    again = Carried("a", "n0", Transfer(id_of_record(RECEIPT), len(record.data), head, "again"), True)
+    got, kept = (each.message for each in world.transfers("n1").handle(again, world.now) if isinstance(each, Send))
+    assert (got.upto, got.again) == (len(record.data), True)  # type: ignore[union-attr]
+    assert isinstance(kept, Kept)
+    assert world.transfers("n1").incoming_bytes == 0
+
+
+def test_a_smaller_version_takes_the_place_of_what_came_of_a_larger_one() -> None:
+    world = site("n1")
+    head = codec.encode([Replica("k", 0, 0, "n9", "n1", b"", 60_000)])
+    world.tell(world.peers["n1"], Carried("a", "n9", Transfer(id_of_record("k"), SIZE, head, "x"), True))
+    assert world.transfers("n1").incoming_bytes
+    world.tell(world.peers["n1"], ReplicaHeard("a", "n9", Replica("k", 0, 0, "n9", "n1", b"", 0)))
+    assert world.transfers("n1").incoming_bytes == 0
 
 
 @pytest.mark.parametrize(
