@@ -130,7 +130,7 @@ def read(item: Any) -> Message | Malformed:
     """Check one message that is decoded already, a map of its fields."""
     try:
         return _readers[item["type"]](item)  # type: ignore[no-any-return]
-    except (WireError, LookupError, TypeError):
+    except (WireError, LookupError, TypeError, RuntimeError):  # the last for a tag of what has no hash
         return _read_closely(item)
 
 

@@ -356,3 +356,13 @@ def test_what_is_long_and_has_few_values_is_read() -> None:
         [task] = codec.decode(payload)
         assert isinstance(task, Task)
         assert values.decode(task.body) == [[text], {}]
+
+
+def test_a_type_that_has_no_hash_is_malformed_and_leaves_the_others_alone() -> None:
+    """cbor2 raises RuntimeError for the hash of such a tag."""
+    bad = {"type": cbor2.CBORTag(0, [1]), "id": "a"}
+    good = Cancel("b")
+    malformed, other = codec.decode(cbor2.dumps([bad, cbor2.loads(codec.encode([good]))]))
+    assert other == good
+    assert isinstance(malformed, Malformed)
+    assert "type: must be one of" in malformed.message
