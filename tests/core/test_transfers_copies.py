@@ -14,6 +14,7 @@ from fogsdk.core.outgoing import GIVE_UP_AFTER
 from fogsdk.wire import codec, topics, values
 from fogsdk.wire.limits import RECORD_SIZE
 from fogsdk.wire.messages import Kept, Refused, Replica, Result, Task, Transfer
+from tests.core.durable_site import furnished
 from tests.core.large_world import LargeWorld
 from tests.core.test_transfers import value
 
@@ -24,14 +25,8 @@ RECEIPT = "dev/p"
 
 
 def site(*nodes: str, brokers: tuple[str, ...] = ("a",), **options: Any) -> LargeWorld:
-    """These nodes with journals, and the devices "dev" and "two"."""
-    world = LargeWorld(1, brokers, **options)
-    for name in nodes:
-        world.add_node(name, keeps=True)
-    world.add_client("dev")
-    world.add_client("two")
-    world.run(100)
-    return world
+    """A world with these nodes, in which large bodies travel in chunks."""
+    return furnished(LargeWorld(1, brokers, **options), nodes)
 
 
 def post(world: LargeWorld, size: int = SIZE, **options: Any) -> bytes:
